@@ -1,0 +1,220 @@
+"""Evaluation through lm-eval's simple_evaluate with our own task files: k samples, every sample scored.
+
+Sampling is replayable: requests are cut into fixed chunks, each seeded from the stage and its number and
+written durably, with token counts, before anything is scored. lm-eval cuts the end token off, so whether
+a response was truncated is counted here.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlvr_bench.backends.data import load_problems
+from rlvr_bench.backends.models import load_model, load_tokenizer
+from rlvr_bench.backends.tasks import FOLDER
+from rlvr_bench.errors import RlvrBenchError
+from rlvr_bench.runs import layout
+from rlvr_bench.schema.base import digest, seed_from
+from rlvr_bench.schema.plan import EvaluateInputs
+from rlvr_bench.schema.problem import Problem
+from rlvr_bench.schema.record import Evaluation, Outcome
+from rlvr_bench.scoring import grade_response
+from rlvr_bench.scoring.behaviour import traits
+
+SAMPLED, GREEDY = "sampled", "greedy"
+
+
+class Completions:
+    """The durable file of responses: one gzip member per chunk, so that a torn end loses one chunk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.chunks: dict[str, list[dict[str, Any]]] = {}
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        data, whole = self.path.read_bytes(), 0
+        while data[whole:]:
+            member = zlib.decompressobj(wbits=31)
+            try:
+                text = member.decompress(data[whole:])
+                if not member.eof:
+                    break
+                chunk = json.loads(text)
+            except (zlib.error, ValueError):
+                break
+            self.chunks[chunk["key"]] = chunk["rows"]
+            whole = len(data) - len(member.unused_data)
+        if whole < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+
+    def add(self, key: str, rows: list[dict[str, Any]]) -> None:
+        """Append one finished chunk."""
+        self.chunks[key] = rows
+        line = json.dumps({"key": key, "rows": rows}, ensure_ascii=False, separators=(",", ":"))
+        with self.path.open("ab") as file:
+            file.write(gzip.compress(line.encode() + b"\n", mtime=0))
+
+
+def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> Evaluation:
+    """Evaluate one model on one task, sampled and greedy, and leave all completions in `folder`.
+
+    Chunks that an earlier attempt finished are kept. Raises RlvrBenchError where lm-eval's own score
+    differs from ours: both come from the one grader, so a difference is a bug.
+    """
+    model = load_model(inputs.card, checkpoint)
+    tokenizer = load_tokenizer(inputs.card)
+    problems = load_problems(inputs.task.problems)
+    completions = Completions(folder / layout.COMPLETIONS)
+    lm = _language_model(model, tokenizer, inputs, completions)
+    found = {}
+    for mode, samples in ((SAMPLED, inputs.samples), (GREEDY, 1)):
+        lm.mode = mode
+        found[mode] = _simple_evaluate(lm, inputs, problems, folder, mode, samples)
+    return Evaluation(
+        task=inputs.task.name,
+        sampled=found[SAMPLED],
+        greedy=found[GREEDY],
+        generated_tokens=sum(row["tokens"] for rows in completions.chunks.values() for row in rows),
+    )
+
+
+def _simple_evaluate(
+    lm: Any, inputs: EvaluateInputs, problems: Sequence[Problem], folder: Path, mode: str, samples: int
+) -> tuple[Outcome, ...]:
+    import lm_eval.evaluator
+    from lm_eval.tasks import TaskManager
+
+    # lm-eval probes pip, cmake and git for 2 s in every call; the run's provenance has what matters
+    lm_eval.evaluator.add_env_info = lambda _: None
+    sampling = inputs.task.sampling
+    generation: dict[str, Any] = {"until": list(inputs.card.stop), "max_gen_toks": sampling.max_tokens}
+    if mode == SAMPLED:
+        generation |= {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p}
+    else:
+        generation |= {"do_sample": False}
+    # lm-eval's own include: the task file of this very evaluation, which plain lm-eval can read too
+    file = folder / f"task-{mode}.yaml"
+    task = {
+        "include": str(FOLDER / f"{inputs.task.lm_eval_task}.yaml"),
+        "task": inputs.task.lm_eval_task,
+        "dataset_kwargs": inputs.task.problems.model_dump(),
+        "repeats": samples,
+        "filter_list": [{"name": "all", "filter": [{"function": "take_first_k", "k": samples}]}],
+        "generation_kwargs": generation,
+    }
+    file.write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
+    results = lm_eval.evaluator.simple_evaluate(
+        model=lm,
+        tasks=[str(file)],
+        task_manager=TaskManager(include_path=str(FOLDER), include_defaults=False),
+        apply_chat_template=True,
+        bootstrap_iters=0,
+        log_samples=True,
+        random_seed=None,
+        numpy_random_seed=None,
+        torch_random_seed=None,
+        fewshot_random_seed=None,
+    )
+    rows = {row["doc"]["id"]: row for row in results["samples"][inputs.task.lm_eval_task]}
+    truncated = lm.truncated.pop(mode)
+    outcomes = []
+    for number, problem in enumerate(problems):
+        responses = rows[problem.id]["resps"][0]
+        if len(responses) != samples:
+            raise RlvrBenchError(f"{problem.id}: {len(responses)} responses where {samples} were asked for")
+        cut = truncated[number * samples : (number + 1) * samples]
+        outcomes.append(outcome(problem, responses, cut))
+    ours = sum(o.correct / o.attempts for o in outcomes) / len(outcomes)
+    theirs = float(results["results"][inputs.task.lm_eval_task]["avg_at_k,all"])
+    if abs(ours - theirs) > 1e-9:
+        raise RlvrBenchError(f"lm-eval scores {theirs}, the outcomes give {ours}")
+    return tuple(outcomes)
+
+
+def outcome(problem: Problem, responses: Sequence[str], truncated: Sequence[bool]) -> Outcome:
+    """Count what one problem's responses are: right, unparsed, truncated, and their traits."""
+    found = [traits(text) for text in responses]
+    return Outcome(
+        id=problem.id,
+        attempts=len(responses),
+        correct=sum(grade_response(problem.answer, text) for text in responses),
+        unparsed=sum(not t["boxed"] for t in found),
+        truncated=sum(truncated),
+        behaviour={name: sum(t[name] for t in found) for name in found[0]},
+    )
+
+
+def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completions: Completions) -> Any:
+    """Return lm-eval's HFLM with chunked, seeded, recorded sampling. A function, as HFLM is heavy."""
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.models.utils_hf import stop_sequences_criteria
+
+    sampling = inputs.task.sampling
+
+    class ReplayableLM(HFLM):  # type: ignore[misc]
+        mode = SAMPLED
+
+        def __init__(self) -> None:
+            super().__init__(
+                pretrained=model,
+                tokenizer=tokenizer,
+                batch_size=sampling.batch_size,
+                device="cpu",
+                max_length=inputs.card.context_tokens,
+            )
+            self.truncated: dict[str, list[bool]] = {}
+
+        def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:  # noqa: ARG002
+            """Answer requests chunk by chunk, in their own order."""
+            found: list[str] = []
+            cut: list[bool] = []
+            for start in range(0, len(requests), sampling.batch_size):
+                batch = [request.args for request in requests[start : start + sampling.batch_size]]
+                number = start // sampling.batch_size
+                key = digest([self.mode, number, inputs.sampling_seed, [list(args) for args in batch]])
+                if key not in completions.chunks:
+                    completions.add(key, self._generate_chunk(batch, number))
+                found += [row["text"] for row in completions.chunks[key]]
+                cut += [row["truncated"] for row in completions.chunks[key]]
+            self.truncated[self.mode] = cut
+            return found
+
+        def _generate_chunk(self, batch: list[Any], number: int) -> list[dict[str, Any]]:
+            wanted = dict(batch[0][1])
+            until, limit = wanted.pop("until"), wanted.pop("max_gen_toks")
+            ids, mask = self.tok_batch_encode([context for context, _ in batch])
+            torch.manual_seed(seed_from(inputs.sampling_seed, self.mode, number))
+            if wanted["do_sample"]:
+                wanted["top_k"] = 0
+            if until:
+                wanted["stopping_criteria"] = stop_sequences_criteria(self.tokenizer, until, ids.shape[1], ids.shape[0])
+            with torch.inference_mode():
+                out = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    max_new_tokens=limit,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                    eos_token_id=self.tokenizer.eos_token_id,
+                    use_cache=True,
+                    **wanted,
+                )
+            rows = []
+            for tokens in out[:, ids.shape[1] :].tolist():
+                ended = self.tokenizer.eos_token_id in tokens
+                length = tokens.index(self.tokenizer.eos_token_id) + 1 if ended else len(tokens)
+                text = self.tok_decode(tokens[:length])
+                stops = [text.find(stop) for stop in until if stop in text]
+                text = text[: min(stops)] if stops else text
+                rows.append({"text": text, "tokens": length, "truncated": not ended and not stops})
+            return rows
+
+    return ReplayableLM()

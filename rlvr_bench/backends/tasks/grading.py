@@ -1,0 +1,21 @@
+"""The functions that our lm-eval task files name: problems in, the one grader out."""
+
+from typing import Any
+
+from rlvr_bench.backends.data import load_problems
+from rlvr_bench.schema.suite import ProblemSet
+from rlvr_bench.scoring import grade_response
+
+
+def problems(*, source: str, count: int, arguments: dict[str, str | int], **_: Any) -> Any:
+    """Return a DatasetDict with the split `test` of id, problem and answer."""
+    from datasets import Dataset, DatasetDict
+
+    found = load_problems(ProblemSet(source=source, count=count, arguments=arguments))
+    return DatasetDict({"test": Dataset.from_list([problem.model_dump() for problem in found])})
+
+
+def process_results(doc: dict[str, Any], results: list[list[str]]) -> dict[str, float]:
+    """Return avg@k: the share right of a problem's k samples; `results` is one list of k responses."""
+    samples = results[0]
+    return {"avg_at_k": sum(grade_response(doc["answer"], text) for text in samples) / len(samples)}

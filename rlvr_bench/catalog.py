@@ -1,0 +1,156 @@
+"""Finding and loading suites, model cards and methods, by name or by path; YAML errors with their line."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rlvr_bench import plugins
+from rlvr_bench.errors import FileFormatError, NotFoundError
+from rlvr_bench.plugins import did_you_mean
+from rlvr_bench.schema.card import Card
+from rlvr_bench.schema.method import Method
+from rlvr_bench.schema.suite import Suite
+
+Kind = Literal["suite", "model", "method"]
+Model = TypeVar("Model", bound=BaseModel)
+
+_PACKAGE = Path(__file__).parent
+
+
+def folder(kind: Kind) -> Path:
+    """Return where the built-in files of a kind lie: in the installed package, or in a checkout."""
+    name = {"suite": "suites", "model": "model_cards", "method": "methods"}[kind]
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def names(kind: Kind) -> list[str]:
+    """Return the built-in names of a kind."""
+    return sorted(path.stem for path in folder(kind).glob("*.yaml"))
+
+
+def _resolve(kind: Kind, reference: str) -> Path:
+    looks_like_path = "/" in reference or reference.endswith((".yaml", ".yml"))
+    if looks_like_path:
+        path = Path(reference)
+        if not path.is_file():
+            raise NotFoundError(f"no such {kind} file: {reference}", hint=f"rlvr-bench list {kind}s")
+        return path
+    path = folder(kind) / f"{reference}.yaml"
+    if reference not in names(kind):
+        raise NotFoundError(
+            f"unknown {kind} {reference!r}{did_you_mean(reference, names(kind))}",
+            hint=f"rlvr-bench list {kind}s",
+        )
+    return path
+
+
+def _line_of(root: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    """Return the 1-based line of a location in a YAML tree; the nearest parent's where it is absent."""
+    node, line = root, 1
+    for key in location:
+        if isinstance(node, yaml.MappingNode):
+            found = [(k, v) for k, v in node.value if k.value == str(key)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _fields(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the field names allowed where an unknown key stands."""
+    current: Any = model
+    for key in location[:-1]:
+        if isinstance(key, int):
+            continue
+        field = getattr(current, "model_fields", {}).get(key)
+        candidates = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
+        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if current is None:
+            return []
+    return list(current.model_fields)
+
+
+def load_yaml(path: Path, model: type[Model]) -> Model:
+    """Read one YAML file into a frozen type.
+
+    Raises FileFormatError with file and line: not YAML, a key twice, an unknown key (with the nearest
+    field), a missing or a wrong value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"not a text file: {error}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise FileFormatError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from error
+    _refuse_double_keys(root, path)
+    if not isinstance(data, dict):
+        raise FileFormatError("the file holds no settings", where=f"{path}:1")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = tuple(first["loc"])
+        name = ".".join(str(part) for part in location)
+        if first["type"] == "extra_forbidden":
+            message = f"unknown key {name!r}{did_you_mean(str(location[-1]), _fields(model, location))}"
+        elif first["type"] == "missing":
+            message = f"missing key {name!r}"
+        else:
+            message = f"{name}: {first['msg']}" if name else first["msg"].removeprefix("Value error, ")
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise FileFormatError(message + more, where=f"{path}:{_line_of(root, location)}") from error
+
+
+def _refuse_double_keys(node: yaml.Node | None, path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise FileFormatError(f"key {key.value!r} stands twice", where=f"{path}:{key.start_mark.line + 1}")
+            seen.add(key.value)
+            _refuse_double_keys(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_double_keys(value, path)
+
+
+def load_suite(reference: str) -> Suite:
+    """Load a suite by name or path, with the models, control and reference that it names checked."""
+    path = _resolve("suite", reference)
+    suite = load_yaml(path, Suite)
+    for name in suite.models:
+        load_card(name)
+    for method in (suite.control, suite.reference):
+        if method is not None:
+            load_method(method)
+    return suite
+
+
+def load_card(reference: str) -> Card:
+    """Load a model card by name or path."""
+    return load_yaml(_resolve("model", reference), Card)
+
+
+def load_method(reference: str) -> Method:
+    """Load a method by name or path; its rewards must be registered."""
+    path = _resolve("method", reference)
+    method = load_yaml(path, Method)
+    known = plugins.names(plugins.REWARDS)
+    for spec in method.rewards:
+        if spec.name not in known:
+            raise NotFoundError(
+                f"unknown reward {spec.name!r}{did_you_mean(spec.name, known)}",
+                where=str(path),
+                hint="rlvr-bench list rewards",
+            )
+    return method

@@ -1,0 +1,88 @@
+"""The entry point: declares the verbs, maps every error to its exit code. Imports nothing heavy."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from rlvr_bench import __version__
+from rlvr_bench.cli import listing, plan, report, status, validate
+from rlvr_bench.errors import InterruptedRunError, RlvrBenchError, UsageError
+
+app = typer.Typer(
+    name="rlvr-bench",
+    help="Tells whether a way to train language models with verifiable rewards works, or only wakes up "
+    "what one model family was pretrained with.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("validate")(validate.validate)
+app.command("plan")(plan.plan)
+app.command("status")(status.status)
+app.command("report")(report.report)
+app.command("list")(listing.list_)
+app.command("show")(listing.show)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rlvr-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option("--debug", help="Show stack traces.", envvar="RLVR_BENCH_DEBUG")] = False,
+    _show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["RLVR_BENCH_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line and exit with the documented code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line on some arguments and return the exit code."""
+    from rlvr_bench.cli import output
+
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except RlvrBenchError as error:
+        if os.environ.get("RLVR_BENCH_DEBUG") == "1":
+            raise
+        output.fail(error)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        output.fail(InterruptedRunError("interrupted", hint="run the same command again to go on"))
+        return InterruptedRunError.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a slip on the command line, whichever click Typer carries
+            context = getattr(error, "ctx", None)
+            verb = context.command_path if context else "rlvr-bench"
+            output.fail(UsageError(error.format_message(), hint=f"{verb} --help"))
+            return UsageError.exit_code
+        if os.environ.get("RLVR_BENCH_DEBUG") == "1":
+            raise
+        output.fail(
+            RlvrBenchError(
+                f"internal error: {type(error).__name__}: {error}", hint="rlvr-bench --debug ... shows where"
+            )
+        )
+        return RlvrBenchError.exit_code
+
+
+if __name__ == "__main__":
+    main()

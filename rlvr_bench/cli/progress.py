@@ -1,0 +1,178 @@
+"""Progress of a run: a live grid on a terminal, one plain line an event elsewhere, JSON lines for programs."""
+
+import json
+import time
+from collections import Counter
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.live import Live
+from rich.table import Table
+
+from rlvr_bench.cli import output
+from rlvr_bench.engine.runner import Event
+from rlvr_bench.runs import layout
+from rlvr_bench.runs.layout import RunFolder
+from rlvr_bench.schema.plan import Plan, Stage, TrainInputs
+
+WARN_STEPS = 2
+"""A warning about a training needs this many steps in a row."""
+
+
+class Silent(AbstractContextManager["Silent"]):
+    """Shows nothing."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def event(self, event: Event) -> None:
+        """Take note of an event."""
+
+    def tick(self) -> None:
+        """Called a few times a second."""
+
+
+class Json(Silent):
+    """One JSON line an event, on stdout."""
+
+    def event(self, event: Event) -> None:
+        """Print the event."""
+        failure = event.record.failure if event.record else None
+        output.emit(
+            {
+                "schema": "rlvr-bench/event/1",
+                "event": f"stage-{event.kind}",
+                "stage": event.stage.id,
+                "done": event.done,
+                "total": event.total,
+                **({"failure": failure.model_dump(exclude={"log_tail"})} if failure else {}),
+            }
+        )
+
+
+class Lines(Silent):
+    """One plain line an event, on stderr."""
+
+    def __init__(self) -> None:
+        self.console = output.aside()
+
+    def event(self, event: Event) -> None:
+        """Print the event."""
+        tail = ""
+        if event.record and event.kind == "finished":
+            tail = f"  {event.record.timing.wall_seconds:.1f} s"
+            tail += _after_training(event)
+        if event.record and event.record.failure:
+            tail = f"  {event.record.failure.kind}: {event.record.failure.message}"
+        self.console.print(f"[{event.done}/{event.total}] {event.kind} {event.stage.id}{tail}", soft_wrap=True)
+        for warning in warnings(event):
+            self.console.print(f"warning: {event.stage.id}: {warning}", soft_wrap=True)
+
+
+def _after_training(event: Event) -> str:
+    training = event.record.training if event.record else None
+    if training is None:
+        return ""
+    return f"  reward {training.steps[0].reward:.2f} > {training.steps[-1].reward:.2f}"
+
+
+def warnings(event: Event) -> list[str]:
+    """Return what is wrong with a finished training, in words."""
+    training = event.record.training if event.record else None
+    if training is None:
+        return []
+    steps = training.steps
+    found = []
+    if all(s.groups_with_signal == 0 for s in steps):
+        found.append("no group ever had a reward that varied: nothing could be learned")
+    if len(steps) >= WARN_STEPS and all(s.truncated == 1 for s in steps[-WARN_STEPS:]):
+        found.append("every completion is cut off at max_completion_tokens")
+    if steps[-1].completion_tokens < 0.2 * steps[0].completion_tokens:
+        found.append(
+            f"completions collapsed from {steps[0].completion_tokens:.0f} to {steps[-1].completion_tokens:.0f} tokens"
+        )
+    return found
+
+
+class Grid(Silent):
+    """A live table: one row a model, with what runs now and what is done."""
+
+    def __init__(self, run: RunFolder, plan: Plan) -> None:
+        self.run, self.plan = run, plan
+        self.running: dict[str, Stage] = {}
+        self.done: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.counted = 0
+        self.worked = 0
+        self.started = time.monotonic()
+        self.live = Live(self._table(), console=output.aside(), refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "Grid":
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def event(self, event: Event) -> None:
+        """Take note of an event."""
+        model = event.stage.cell.model
+        if event.kind == "started":
+            self.running[event.stage.id] = event.stage
+        else:
+            self.running.pop(event.stage.id, None)
+            self.counted += 1
+            self.worked += event.kind == "finished"
+            (self.failed if event.kind in ("failed", "blocked") else self.done)[model] += 1
+        for warning in warnings(event):
+            self.live.console.print(f"warning: {event.stage.id}: {warning}")
+        if event.record and event.record.failure:
+            self.live.console.print(
+                f"failed: {event.stage.id}: {event.record.failure.kind}: {event.record.failure.message}"
+            )
+
+    def tick(self) -> None:
+        """Draw the table anew."""
+        self.live.update(self._table())
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=self._title(), title_justify="left")
+        for name in ("model", "done", "failed", "now"):
+            table.add_column(name)
+        for card in self.plan.cards:
+            total = sum(stage.cell.model == card.name for stage in self.plan.stages)
+            now = [self._now(s) for s in self.running.values() if s.cell.model == card.name]
+            failed = str(self.failed[card.name]) if self.failed[card.name] else ""
+            table.add_row(card.name, f"{self.done[card.name]}/{total}", failed, ", ".join(now))
+        return table
+
+    def _title(self) -> str:
+        elapsed = time.monotonic() - self.started
+        left = len(self.plan.stages) - self.counted
+        title = f"{self.counted}/{len(self.plan.stages)} stages, {elapsed:.0f} s"
+        if self.worked >= 4 and left:
+            rest = elapsed / self.worked * left
+            title += f", {0.7 * rest:.0f}-{1.3 * rest:.0f} s left"
+        return title
+
+    def _now(self, stage: Stage) -> str:
+        name = "/".join(stage.id.split("/")[1:])
+        if not isinstance(stage.inputs, TrainInputs):
+            return name
+        try:
+            lines = (self.run.stage(stage.id) / layout.METRICS).read_text(encoding="utf-8").splitlines()
+            entries = [json.loads(line) for line in lines[-8:]]
+            entry = next(e for e in reversed(entries) if "reward" in e)
+        except (OSError, ValueError, StopIteration):
+            return name
+        return f"{name} step {entry['step'] + 1}/{stage.inputs.settings.steps} reward {entry['reward']:.2f}"
+
+
+def progress(run: RunFolder, plan: Plan) -> Silent:
+    """Return the grid on a terminal, plain lines elsewhere."""
+    console = output.aside()
+    return Grid(run, plan) if console.is_terminal and not console.is_dumb_terminal else Lines()

@@ -1,0 +1,39 @@
+"""`rlvr-bench report`: the findings of a run, computed anew from its records."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from rlvr_bench.cli.options import RUNS, RunArgument, RunsOption
+
+
+class Format(StrEnum):
+    """How a report is printed."""
+
+    terminal = "terminal"
+    json = "json"
+    markdown = "markdown"
+
+
+def report(
+    run: RunArgument,
+    format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.terminal,  # noqa: A002
+    runs: RunsOption = RUNS,
+) -> None:
+    """Judge a run from its records and print the report; nothing is run again."""
+    from rlvr_bench.analysis import analyse
+    from rlvr_bench.cli import output
+    from rlvr_bench.errors import IncompleteError
+    from rlvr_bench.reporting import tables, terminal
+    from rlvr_bench.runs.store import find_run
+
+    folder = find_run(run, runs)
+    found = analyse(folder)
+    where = tables.write_report(found, folder)
+    if format is Format.terminal:
+        terminal.show(found, output.answer(), where=where)
+    else:
+        typer.echo(tables.as_json(found) if format is Format.json else tables.as_markdown(found), nl=False)
+    if found.failures:
+        raise IncompleteError(f"{len(found.failures)} stages have no result", hint=f"rlvr-bench status {run}")

@@ -1,0 +1,58 @@
+"""`rlvr-bench status`: what is done, running, owed and failed, and where the time went."""
+
+import json as json_
+from typing import TYPE_CHECKING
+
+from rlvr_bench.cli.options import RUNS, JsonOption, RunArgument, RunsOption
+
+if TYPE_CHECKING:
+    from rlvr_bench.runs.summary import Summary
+
+
+def status(run: RunArgument, runs: RunsOption = RUNS, json: JsonOption = False) -> None:
+    """Show how far a run is and where its time went."""
+    from rlvr_bench.cli import output
+    from rlvr_bench.runs.store import find_run
+    from rlvr_bench.runs.summary import summarise
+
+    summary = summarise(find_run(run, runs))
+    if json:
+        output.emit({"schema": "rlvr-bench/status/1", **json_.loads(summary.model_dump_json())})
+        return
+    _show(summary)
+
+
+def _show(summary: "Summary") -> None:
+    from rich.table import Table
+
+    from rlvr_bench.cli import output
+
+    console = output.answer()
+    console.print(
+        f"{summary.run}: {summary.done} of {summary.stages} stages done, {len(summary.running)} running, "
+        f"{summary.owed} owed, {len(summary.failed)} failed"
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in ("stage", "done", "from cache", "CPU-s", "CPU-s each", "wall-s", "peak memory"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for row in summary.kinds:
+        worked = row.done - row.cached
+        table.add_row(
+            row.kind,
+            str(row.done),
+            str(row.cached),
+            f"{row.cpu_seconds:.1f}",
+            f"{row.cpu_seconds / worked:.2f}" if worked else "-",
+            f"{row.wall_seconds:.1f}",
+            f"{row.peak_memory_bytes / 2**20:.0f} MiB" if worked else "-",
+        )
+    console.print(table)
+    if summary.wall_seconds is not None:
+        console.print(
+            f"whole run {summary.wall_seconds:.1f} s, of which {summary.idle_seconds or 0:.1f} s before the first "
+            "stage started (imports)"
+        )
+    for stage in summary.running:
+        console.print(f"running: {stage}")
+    for failure in summary.failed:
+        console.print(f"failed: {failure}", soft_wrap=True)

@@ -1,0 +1,90 @@
+"""`rlvr-bench validate`: plan, run, judge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlvr_bench.cli.options import (
+    RUNS,
+    JsonOption,
+    LimitOption,
+    MethodOption,
+    ModelsOption,
+    RunsOption,
+    SeedsOption,
+    SuiteOption,
+)
+
+
+def validate(
+    method: MethodOption,
+    suite: SuiteOption = "micro",
+    models: ModelsOption = None,
+    seeds: SeedsOption = None,
+    limit: LimitOption = None,
+    runs: RunsOption = RUNS,
+    run: Annotated[Path | None, typer.Option("--run", help="The run's folder; default: named under --runs.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, envvar="RLVR_BENCH_WORKERS", help="Stages at once; default: cores."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line and errors.")] = False,
+) -> None:
+    """Train a method on every model of a suite and say whether its gain generalises.
+
+    The same command again goes on where it stopped.
+    """
+    from rlvr_bench.analysis import analyse
+    from rlvr_bench.cli import output
+    from rlvr_bench.cli.inputs import plan_of
+    from rlvr_bench.cli.plan import show_plan
+    from rlvr_bench.cli.progress import Json, Silent, progress
+    from rlvr_bench.engine.local import LocalExecutor
+    from rlvr_bench.engine.runner import run_plan
+    from rlvr_bench.errors import IncompleteError
+    from rlvr_bench.reporting import terminal
+    from rlvr_bench.reporting.tables import write_report
+    from rlvr_bench.runs.layout import RunFolder, run_name
+
+    plan = plan_of(method, suite, models=models or (), seeds=seeds, limit=limit)
+    folder = RunFolder(run if run is not None else runs / run_name(plan))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    shown = Json() if json else Silent() if quiet else progress(folder, plan)
+    if json:
+        output.emit({"schema": "rlvr-bench/event/1", "event": "plan", "run": str(folder.path), "plan": plan.digest})
+    elif not quiet:
+        show_plan(plan, output.aside())
+        output.aside().print(f"run: {folder.path}")
+    with shown:
+        failed = run_plan(
+            plan,
+            folder,
+            runs=runs,
+            executor=LocalExecutor(log=folder.path / "server.log", capacity=workers),
+            on_event=shown.event,
+            on_tick=shown.tick,
+        )
+    report = analyse(folder)
+    where = write_report(report, folder)
+    if json:
+        output.emit(
+            {
+                "schema": "rlvr-bench/event/1",
+                "event": "done",
+                "verdict": report.verdict.model_dump(mode="json"),
+                "over_start": report.over_start.model_dump(mode="json"),
+                "flags": [flag.model_dump(mode="json") for flag in report.flags],
+                "report": str(where.with_suffix(".json")),
+                "failed": list(failed),
+            }
+        )
+    else:
+        terminal.show(report, output.answer(), where=where, quiet=quiet)
+    if failed:
+        raise IncompleteError(
+            f"{len(failed)} of {len(plan.stages)} stages failed",
+            where=str(folder.stage(failed[0]) / "log.txt"),
+            hint="run the same command again to try them again",
+        )

@@ -1,0 +1,1 @@
+"""What a run's own curves and counts say about its health."""

@@ -1,0 +1,60 @@
+"""Can a model show a gain here, and did its training do anything?"""
+
+from collections.abc import Sequence
+
+from rlvr_bench.schema.record import Evaluation, Outcome, Training
+from rlvr_bench.schema.suite import Rule
+
+
+def share(outcomes: Sequence[Outcome], field: str) -> float:
+    """Return the share of all attempts counted under `correct`, `unparsed`, `truncated` or a trait.
+
+    Every problem weighs the same.
+    """
+    total = 0.0
+    for o in outcomes:
+        count = getattr(o, field) if field in Outcome.model_fields else o.behaviour.get(field, 0)
+        total += count / o.attempts
+    return total / len(outcomes)
+
+
+def dead_reward(runs: Sequence[Training]) -> bool:
+    """Return whether the reward never varied inside a group, in any run: nothing could be learned."""
+    return bool(runs) and all(step.groups_with_signal == 0 for run in runs for step in run.steps)
+
+
+UNPARSED_RISE = 0.20
+LENGTH_COLLAPSE = 0.2
+TRUNCATED = 0.5
+ENTROPY_RISE = 4.0
+
+
+def why_unhealthy(training: Training, before: Evaluation, after: Evaluation) -> str | None:
+    """Return what looks collapsed about one run, or None.
+
+    A collapsed run cannot be told from a family that does not respond; verdicts from single runs
+    ask this first (docs/statistics.md, section 4.2). Loss and gradients are finite in any finished run.
+    """
+    first, last = training.steps[0], training.steps[-1]
+    rise = share(after.sampled, "unparsed") - share(before.sampled, "unparsed")
+    if rise > UNPARSED_RISE:
+        return f"unparsed answers rose by {100 * rise:.0f} points"
+    if last.truncated > TRUNCATED:
+        return f"{100 * last.truncated:.0f} % of the last completions are cut off"
+    if last.completion_tokens < LENGTH_COLLAPSE * first.completion_tokens:
+        return f"completions shrank from {first.completion_tokens:.0f} to {last.completion_tokens:.0f} tokens"
+    if first.entropy and last.entropy and last.entropy > ENTROPY_RISE * first.entropy:
+        return f"entropy rose from {first.entropy:.2f} to {last.entropy:.2f}"
+    return None
+
+
+def why_excluded(before: Evaluation, runs: Sequence[Training], rule: Rule) -> str | None:
+    """Return why a model leaves the rule (`dead-reward`, `saturated`, `floor`), or None."""
+    if dead_reward(runs):
+        return "dead-reward"
+    accuracy = share(before.sampled, "correct")
+    if accuracy > rule.ceiling:
+        return "saturated"
+    if accuracy < rule.floor and share(before.sampled, "unparsed") > rule.floor_unparsed:
+        return "floor"
+    return None

@@ -1,0 +1,133 @@
+"""One stage, one process: reads `stage.json`, works, and ends by writing `record.json`.
+
+Every exception of a stage is caught here, at this one boundary, and stored as a Failure; sibling stages
+go on. `python -m rlvr_bench.engine.worker FOLDER` is the same thing in a fresh interpreter.
+"""
+
+import gc
+import os
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Literal
+
+from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.runs import layout
+from rlvr_bench.runs.store import write_model
+from rlvr_bench.schema.plan import Stage, TrainInputs
+from rlvr_bench.schema.record import Failure, Record, Timing
+
+LOG_TAIL = 2_000
+PARTIAL = (layout.COMPLETIONS,)
+"""What an unfinished attempt leaves that the next may build on."""
+
+
+def run_stage(folder: Path) -> Record:
+    """Do the stage of a folder and write its record; failures are records too."""
+    started, cpu = time.monotonic(), time.process_time()
+    stage = Stage.model_validate_json((folder / layout.STAGE).read_text(encoding="utf-8"))
+    _clear(folder)
+    result: dict[str, object] = {}
+    try:
+        result = _work(stage, folder)
+    except Exception as error:
+        traceback.print_exc()
+        sys.stderr.flush()
+        result = {"failure": _failure(error, folder)}
+    record = Record(
+        digest=stage.digest,
+        kind=stage.kind,
+        timing=Timing(
+            wall_seconds=round(time.monotonic() - started, 3),
+            cpu_seconds=round(time.process_time() - cpu, 3),
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        ),
+        **result,
+    )
+    write_model(folder / layout.RECORD, record)
+    return record
+
+
+def _work(stage: Stage, folder: Path) -> dict[str, object]:
+    import torch
+
+    from rlvr_bench.backends import lm_eval, models, trl
+
+    torch.set_num_threads(1)
+    models.quiet()
+    if isinstance(stage.inputs, TrainInputs):
+        return {"training": trl.train(stage.inputs, folder)}
+    checkpoint = None
+    if stage.needs:
+        checkpoint = layout.run_of(folder, stage).stage(stage.needs[0]) / layout.CHECKPOINT
+    return {"evaluation": lm_eval.evaluate(stage.inputs, folder, checkpoint)}
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier attempt left, except what the next may build on."""
+    for item in folder.iterdir():
+        if item.name in (layout.STAGE, layout.LOG, *PARTIAL):
+            continue
+        if item.is_dir():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+
+
+def _failure(error: Exception, folder: Path) -> Failure:
+    log = folder / layout.LOG
+    tail = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:] if log.exists() else ""
+    return Failure(
+        kind=_kind(error),
+        message=f"{error}" or type(error).__name__,
+        hint=getattr(error, "hint", None),
+        log_tail=tail,
+    )
+
+
+def _kind(
+    error: Exception,
+) -> Literal["reward", "out-of-memory", "non-finite", "environment", "backend"]:
+    name = type(error).__name__
+    if name == "RewardError":
+        return "reward"
+    if name == "NonFiniteError":
+        return "non-finite"
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+        return "out-of-memory"
+    if isinstance(error, EnvironmentFaultError):
+        return "environment"
+    return "backend"
+
+
+def forked(folder: str) -> None:
+    """Entry point of a process forked from the worker server: log to the stage's file, then work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what Ctrl-C means
+    path = Path(folder)
+    with (path / layout.LOG).open("ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    gc.freeze()  # what the server imported is shared: no collection need walk or copy it
+    _end_with_parent()
+    run_stage(path)
+
+
+def _end_with_parent() -> None:
+    """End this process when the runner is gone: an orphan would write into a folder that others own."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(0 if run_stage(Path(sys.argv[1])).failure is None else 3)

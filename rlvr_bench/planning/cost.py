@@ -1,0 +1,77 @@
+"""What a plan costs, as ranges, and the smallest gain it can see."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rlvr_bench.schema.card import Card
+from rlvr_bench.schema.plan import Estimate, EvaluateInputs, Range, Stage, TrainInputs
+from rlvr_bench.schema.suite import Suite
+from rlvr_bench.stats.power import visible_gain
+
+CPU_SECONDS_PER_GIGA = 0.018
+"""CPU-seconds of one core per 10^9 parameter-tokens sampled, for models below `CPU_PARAMETERS`
+(docs/benchmarks.md): at this size the work is the calls, so it grows with tokens, hardly with parameters."""
+
+CPU_PARAMETERS = 10_000_000
+TRAINING_FACTOR = 13.0
+"""Training a sampled token (old log-probabilities, forward, backward, small batches) over evaluating one."""
+
+STAGE_SECONDS = 0.7
+SPREAD = (0.6, 1.8)
+BYTES_PER_PARAMETER = 4
+BYTES_PER_COMPLETION = 60
+
+
+def _tokens(stage: Stage) -> tuple[float, float]:
+    """Return (sampled tokens at most, weight of one) of a stage."""
+    inputs = stage.inputs
+    if isinstance(inputs, TrainInputs):
+        s = inputs.settings
+        return s.steps * s.prompts_per_step * s.group_size * float(s.max_completion_tokens), TRAINING_FACTOR
+    task = inputs.task
+    return task.problems.count * (inputs.samples + 1) * float(task.sampling.max_tokens), 1.0
+
+
+def _disk(stage: Stage) -> float:
+    inputs = stage.inputs
+    if isinstance(inputs, EvaluateInputs):
+        return inputs.task.problems.count * (inputs.samples + 1) * BYTES_PER_COMPLETION
+    return inputs.card.parameters * BYTES_PER_PARAMETER
+
+
+def estimate(suite: Suite, cards: Sequence[Card], stages: Sequence[Stage], *, has_control: bool) -> Estimate:
+    """Return the estimate of a plan. Unknown costs are None; equal digests are paid once."""
+    once = {stage.digest: stage for stage in stages}.values()
+    cpu: Range | None = None
+    basis = "no throughput is known for these models on this device"
+    if all(card.parameters <= CPU_PARAMETERS for card in cards):
+        middle = sum(
+            STAGE_SECONDS + tokens * weight * 350_000 / 1e9 * CPU_SECONDS_PER_GIGA / 0.1
+            for tokens, weight in map(_tokens, once)
+        )
+        cpu = Range(low=middle * SPREAD[0], high=middle * SPREAD[1])
+        basis = "measured on one core of a server CPU (docs/benchmarks.md)"
+    disk = sum(map(_disk, once))
+    deciding = [task for task in suite.tasks if task.deciding]
+    lineages = Counter(card.lineage for card in cards)
+
+    def visible(over_control: bool) -> float:
+        return visible_gain(
+            problems=sum(task.problems.count for task in deciding),
+            models=min(lineages.values()),
+            lineages=len(lineages),
+            seeds=len(suite.seeds),
+            samples_before=min(task.sampling.samples_before for task in deciding),
+            samples_after=min(task.sampling.samples_after for task in deciding),
+            rule=suite.rule,
+            over_control=over_control,
+        )
+
+    return Estimate(
+        stages=len(stages),
+        cpu_seconds=cpu,
+        disk_bytes=Range(low=disk, high=1.5 * disk),
+        visible_gain=visible(over_control=False),
+        visible_gain_over_control=visible(over_control=True) if has_control else None,
+        basis=basis,
+    )

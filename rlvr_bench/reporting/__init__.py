@@ -1,0 +1,1 @@
+"""A report for people and programs. The only place where proportions become points."""

@@ -1,0 +1,90 @@
+"""A report as JSON and as Markdown, written into the run folder."""
+
+from pathlib import Path
+
+from rlvr_bench.reporting import words
+from rlvr_bench.runs.layout import RunFolder
+from rlvr_bench.runs.store import write_text
+from rlvr_bench.schema.finding import Report
+
+
+def as_json(report: Report) -> str:
+    """Return the report as one JSON document; equal runs give equal bytes."""
+    return report.model_dump_json(indent=1) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def as_markdown(report: Report) -> str:
+    """Return the report as Markdown, for a pull request."""
+    lines = [
+        f"# {report.method}: {words.word(report.verdict)}",
+        "",
+        report.verdict.sentence,
+        "",
+        f"Suite {report.suite} (version {report.suite_version}), {words.basis(report)}. "
+        f"Over the starting model alone: {words.word(report.over_start)}.",
+    ]
+    if report.rehearsal:
+        lines += ["", f"This is {words.REHEARSAL}."]
+    if report.verdict.harmed:
+        lines += ["", f"Harmed: {', '.join(report.verdict.harmed)}."]
+    lines += [
+        "",
+        _row(
+            "lineage",
+            "models",
+            "gain [95 %]",
+            f"over {report.control or 'random'} reward [95 %]",
+            "reference",
+        ),
+        _row("---", "---", "---", "---", "---"),
+    ]
+    for ln in report.lineages:
+        lines.append(
+            _row(
+                ln.lineage,
+                ", ".join(ln.models),
+                words.interval(ln.gain),
+                words.interval(ln.gain_over_control),
+                words.interval(ln.reference_gain),
+            )
+        )
+    lines += [_row(name, "", "not tested", "", "") for name in report.not_tested]
+    lines += [
+        "",
+        _row("model", "before", "after, each seed", "control", "reference", "code", "unparsed", "left out"),
+        _row(*["---"] * 8),
+    ]
+    for m in report.models:
+        lines.append(
+            _row(
+                m.model,
+                words.percent(m.before),
+                words.runs(m.after),
+                words.runs(m.control),
+                words.runs(m.reference),
+                f"{words.percent(m.code_before)} > {words.percent(m.code_after)}",
+                f"{words.percent(m.unparsed_before)} > {words.percent(m.unparsed_after)}",
+                m.excluded or "",
+            )
+        )
+    for title, entries in (
+        ("Flags", [words.flag_line(flag) for flag in report.flags]),
+        ("Partial", list(report.partial)),
+        ("Stages without a result", [f"{f.stage}: {f.kind}: {f.message}" for f in report.failures]),
+        ("Assumed", list(report.assumptions)),
+    ):
+        if entries:
+            lines += ["", f"## {title}", "", *(f"- {entry}" for entry in entries)]
+    return "\n".join(lines) + "\n"
+
+
+def write_report(report: Report, run: RunFolder) -> Path:
+    """Write `report.json` and `report.md` into the run and return the Markdown's path."""
+    write_text(run.report / "report.json", as_json(report))
+    target = run.report / "report.md"
+    write_text(target, as_markdown(report))
+    return target

@@ -1,0 +1,96 @@
+"""A report on one screen, ending with the verdict."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlvr_bench.reporting import words
+from rlvr_bench.schema.finding import Report
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+
+
+def lineage_table(report: Report) -> Table:
+    """Return gains by lineage, with the reference beside them."""
+    table = _table()
+    over = f"over {report.control} reward" if report.control else "over random reward"
+    for name in ("lineage", "models", "gain", over, report.reference or "reference", ""):
+        table.add_column(name, justify="right" if name == "models" else "left", no_wrap=True)
+    for ln in report.lineages:
+        marks = [m for m, yes in (("credited", ln.credited), ("harmed", ln.harmed)) if yes]
+        table.add_row(
+            ln.lineage,
+            str(len(ln.models)),
+            words.interval(ln.gain),
+            words.interval(ln.gain_over_control) if report.control else "-",
+            words.points(ln.reference_gain.estimate) if ln.reference_gain else "-",
+            ", ".join(marks),
+        )
+    for lineage in report.not_tested:
+        table.add_row(lineage, "0", "not tested", "", "", "")
+    return table
+
+
+def model_table(report: Report) -> Table:
+    """Return one row a model: accuracy before, after each seed, and how it answers."""
+    table = _table()
+    for name in ("model", "before", "after, each seed", "control", "greedy", "code", "unparsed", ""):
+        table.add_column(name, no_wrap=True)
+    for m in report.models:
+        greedy = sum(m.after_greedy) / len(m.after_greedy)
+        table.add_row(
+            m.model,
+            words.percent(m.before),
+            words.runs(m.after),
+            words.runs(m.control),
+            f"{words.percent(m.before_greedy)} > {words.percent(greedy)}",
+            f"{words.percent(m.code_before)} > {words.percent(m.code_after)}",
+            f"{words.percent(m.unparsed_before)} > {words.percent(m.unparsed_after)}",
+            f"left out: {m.excluded}" if m.excluded else "",
+        )
+    return table
+
+
+def _line(console: Console, label: str, text: str, style: str = "") -> None:
+    row = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+    row.add_column(no_wrap=True, style="bold" if label == "verdict:" else "")
+    row.add_column(style=style, overflow="fold")
+    row.add_row(Text(label), Text(text))
+    console.print(row)
+
+
+def show(report: Report, console: Console, *, where: Path | None = None, quiet: bool = False) -> None:
+    """Print the report; `quiet` prints the verdict line alone."""
+    verdict = f"{words.word(report.verdict)}      {words.basis(report)}"
+    if quiet:
+        _line(console, "verdict:", verdict, "bold")
+        return
+    console.print(Text(f"{report.method} on suite {report.suite}, version {report.suite_version}", style="bold"))
+    if report.rehearsal:
+        console.print(Text(f"note: {words.REHEARSAL}"))
+    console.print()
+    console.print(model_table(report))
+    console.print()
+    console.print(lineage_table(report))
+    console.print()
+    _line(console, "verdict:", verdict, "bold")
+    _line(console, "because:", report.verdict.sentence)
+    if report.verdict.harmed:
+        _line(console, "harmed: ", ", ".join(report.verdict.harmed))
+    _line(console, "over the starting model alone:", words.word(report.over_start))
+    for i, flag in enumerate(report.flags):
+        _line(console, "flags:  " if i == 0 else "        ", words.flag_line(flag))
+    if report.partial:
+        _line(console, "partial:", "; ".join(report.partial) + " (not fit for the leaderboard)")
+    for failure in report.failures[:5]:
+        _line(console, "failed: ", f"{failure.stage}: {failure.kind}: {failure.message}")
+    if len(report.failures) > 5:
+        _line(console, "        ", f"and {len(report.failures) - 5} more stages without a result")
+    for i, assumption in enumerate(report.assumptions):
+        _line(console, "assumed:" if i == 0 else "        ", assumption)
+    if where is not None:
+        _line(console, "report: ", str(where))

@@ -1,0 +1,12 @@
+"""Reward for the right answer: the reference that every other signal is measured against."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rlvr_bench.rewards.conversation import texts
+from rlvr_bench.scoring import grade_response
+
+
+def ground_truth(completions: Sequence[Any], answer: Sequence[str], **_: Any) -> list[float]:
+    """Return 1 where the boxed answer equals the gold answer, else 0 (Spurious Rewards, Shao et al. 2025)."""
+    return [float(grade_response(gold, text)) for text, gold in zip(texts(completions), answer, strict=True)]

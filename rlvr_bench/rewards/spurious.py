@@ -1,0 +1,29 @@
+"""Rewards that carry no information about the task: the placebo."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from rlvr_bench.rewards.conversation import texts
+
+
+def random_reward(
+    completions: Sequence[Any],
+    problem_id: Sequence[str],
+    index_in_group: Sequence[int],
+    step: int,
+    seed: int,
+    gamma: float = 0.5,
+    **_: Any,
+) -> list[float]:
+    """Return 1 with probability `gamma`, else 0, whatever the text (Spurious Rewards, Shao et al. 2025).
+
+    Each draw is a hash of (seed, problem, step, completion, index in group), so it can be replayed and
+    never touches a generator that the sampling uses.
+    """
+    rewards = []
+    for text, problem, index in zip(texts(completions), problem_id, index_in_group, strict=True):
+        key = "\x1f".join([str(seed), problem, str(step), str(index), text])
+        draw = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
+        rewards.append(float(draw < gamma))
+    return rewards

@@ -1,0 +1,60 @@
+"""Every path of a run folder and of the cache; no other module spells one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlvr_bench.schema.plan import Plan, Stage
+
+RECORD = "record.json"
+STAGE = "stage.json"
+LOG = "log.txt"
+METRICS = "metrics.jsonl"
+ROLLOUTS = "rollouts.parquet"
+CHECKPOINT = "checkpoint"
+COMPLETIONS = "completions.jsonl.gz"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """The frozen plan: enough to run again with nothing else."""
+        return self.path / "plan.json"
+
+    @property
+    def journal(self) -> Path:
+        """One JSON line per event, in order."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that works on the run."""
+        return self.path / "lock"
+
+    @property
+    def report(self) -> Path:
+        """The folder of report files."""
+        return self.path / "report"
+
+    def stage(self, stage_id: str) -> Path:
+        """The folder of a stage, by its id."""
+        return self.path / "stages" / stage_id
+
+
+def run_of(folder: Path, stage: Stage) -> RunFolder:
+    """Return the run that a stage's folder belongs to."""
+    return RunFolder(folder.resolve().parents[len(Path(stage.id).parts)])
+
+
+def run_name(plan: Plan) -> str:
+    """Return the folder name of a plan's run: `suite--method--digest`."""
+    return f"{plan.suite.name}--{plan.method.name}--{plan.digest[:6]}"
+
+
+def cache_of(runs: Path, digest: str) -> Path:
+    """Return the cache folder of a stage digest; the cache lies beside the runs."""
+    return runs / ".cache" / digest

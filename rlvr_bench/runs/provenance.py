@@ -1,0 +1,54 @@
+"""What the numbers depend on besides the inputs: library versions, our own code, the device."""
+
+import hashlib
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rlvr_bench.schema.plan import Environment
+
+DECIDING_LIBRARIES = (
+    "accelerate",
+    "datasets",
+    "lm-eval",
+    "numpy",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+)
+DECIDING_ROOMS = ("backends", "rewards", "scoring")
+
+
+@cache
+def code_digest() -> str:
+    """Return the digest of our own code that decides what a stage computes."""
+    root = Path(__file__).parents[1]
+    h = hashlib.sha256()
+    for room in DECIDING_ROOMS:
+        for path in sorted((root / room).rglob("*")):
+            if path.suffix in {".py", ".yaml", ".json"}:
+                h.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return h.hexdigest()
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def environment() -> Environment:
+    """Return this machine's environment."""
+    versions = {"python": platform.python_version()}
+    for name in DECIDING_LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "missing"
+    return Environment(versions=versions, code=code_digest(), device=f"cpu: {_processor()}")

@@ -1,0 +1,217 @@
+"""Durable files: atomic JSON, the journal, the lock, records, and the shared cache of finished stages."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rlvr_bench.errors import EnvironmentFaultError, InputsChangedError, NotFoundError, UsageError
+from rlvr_bench.runs import layout
+from rlvr_bench.runs.layout import RunFolder
+from rlvr_bench.schema.plan import Plan, Stage
+from rlvr_bench.schema.record import Record
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is either whole or not there: temporary name, sync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_model(path: Path, value: BaseModel) -> None:
+    """Write a value as JSON, durably."""
+    write_text(path, value.model_dump_json(indent=1) + "\n")
+
+
+def start_run(run: RunFolder, plan: Plan) -> None:
+    """Create the run folder, or check that an existing one holds this very plan.
+
+    Raises InputsChangedError naming the keys that differ.
+    """
+    if not run.plan.exists():
+        if any(item != run.lock for item in run.path.iterdir()):
+            raise UsageError(f"the folder is not empty and holds no run: {run.path}", where=str(run.path))
+        write_model(run.plan, plan)
+        return
+    old = read_plan(run)
+    if old.digest != plan.digest:
+        keys = _differing(old.model_dump(mode="json"), plan.model_dump(mode="json"))
+        keys = [key for key in keys if not key.startswith(("estimate", "stages"))] or keys
+        shown = ", ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
+        raise InputsChangedError(
+            f"this folder holds a run of another plan; it differs in: {shown}",
+            where=str(run.path),
+            hint="leave out --run to start a folder of its own",
+        )
+
+
+def _differing(one: Any, other: Any, path: str = "") -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            found
+            for key in sorted(one.keys() | other.keys())
+            for found in _differing(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [f for i, (a, b) in enumerate(zip(one, other, strict=True)) for f in _differing(a, b, f"{path}.{i}")]
+    return [] if one == other else [path]
+
+
+def find_run(reference: str, runs: Path) -> RunFolder:
+    """Return the run of a name under `runs`, or of a path. Raises NotFoundError."""
+    for path in (Path(reference), runs / reference):
+        if (path / "plan.json").is_file():
+            return RunFolder(path)
+    raise NotFoundError(f"no run {reference!r}", where=str(runs), hint="rlvr-bench list runs")
+
+
+def read_plan(run: RunFolder) -> Plan:
+    """Read a run's frozen plan."""
+    try:
+        return Plan.model_validate_json(run.plan.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError("not a run folder: no plan.json", where=str(run.path)) from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise EnvironmentFaultError(
+            "plan.json is damaged or of another version of the program", where=str(run.plan)
+        ) from error
+
+
+def read_record(run: RunFolder, stage: Stage) -> Record | None:
+    """Return a stage's record, or None where the stage is owed: no record, or one that is not whole.
+
+    Raises InputsChangedError for a whole record of other inputs: never a silent reuse.
+    """
+    path = run.stage(stage.id) / layout.RECORD
+    try:
+        record = Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError, UnicodeDecodeError):
+        return None
+    if record.digest != stage.digest:
+        raise InputsChangedError(
+            "the record of this stage was made from other inputs",
+            where=str(path),
+            hint=f"remove {path.parent} to compute the stage again",
+        )
+    return record
+
+
+def append_event(run: RunFolder, event: dict[str, Any]) -> None:
+    """Append one event to the journal, with the time."""
+    with run.journal.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": round(time.time(), 3), **event}) + "\n")
+        file.flush()
+
+
+def read_events(run: RunFolder) -> list[dict[str, Any]]:
+    """Return the journal's events; a torn last line is dropped."""
+    if not run.journal.exists():
+        return []
+    events = []
+    for line in run.journal.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return events
+
+
+@contextmanager
+def locked(run: RunFolder) -> Iterator[None]:
+    """Hold the run's lock; it is released when the process ends, however it ends.
+
+    Raises UsageError naming the holder where another process works on the run.
+    """
+    run.path.mkdir(parents=True, exist_ok=True)
+    with run.lock.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise UsageError(
+                f"another process works on this run: {file.read().strip() or 'unknown'}",
+                where=str(run.path),
+                hint="wait for it, or stop it",
+            ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"host {socket.gethostname()} pid {os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _link_tree(source: Path, target: Path, *, leave_out: Collection[str] = ()) -> None:
+    """Hard-link (or copy, where the file system cannot) the files of a folder into a new one."""
+    target.mkdir(parents=True, exist_ok=True)
+    for item in sorted(source.iterdir()):
+        if item.name in leave_out:
+            continue
+        if item.is_dir():
+            _link_tree(item, target / item.name)
+            continue
+        try:
+            os.link(item, target / item.name)
+        except OSError:
+            shutil.copy2(item, target / item.name)
+
+
+def publish(run: RunFolder, stage: Stage, runs: Path) -> None:
+    """Share a finished stage through the cache. Whoever renames first wins; equal digests are equal work."""
+    target = layout.cache_of(runs, stage.digest)
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
+    _link_tree(run.stage(stage.id), temporary, leave_out=(layout.STAGE, layout.LOG))
+    try:
+        temporary.rename(target)
+    except OSError:
+        shutil.rmtree(temporary)
+
+
+def adopt(run: RunFolder, stage: Stage, runs: Path) -> bool:
+    """Take a stage from the cache into the run. The record comes last: it is the commit point."""
+    source = layout.cache_of(runs, stage.digest)
+    try:
+        record = Record.model_validate_json((source / layout.RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError, UnicodeDecodeError):
+        return False
+    if record.digest != stage.digest or record.failure is not None:
+        return False
+    folder = run.stage(stage.id)
+    if folder.exists():
+        shutil.rmtree(folder)
+    _link_tree(source, folder, leave_out=(layout.RECORD,))
+    write_model(folder / layout.STAGE, stage)
+    write_model(folder / layout.RECORD, record)
+    return True
+
+
+def is_locked(run: RunFolder) -> bool:
+    """Return whether a process works on the run now."""
+    try:
+        with run.lock.open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False

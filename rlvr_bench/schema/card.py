@@ -1,0 +1,32 @@
+"""A model card: which model, of which lineage, and how it is prompted."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rlvr_bench.schema.base import Frozen
+
+
+class EmbeddedWeights(Frozen):
+    """Weights that ship inside the package; the digest is checked each time they are loaded."""
+
+    source: Literal["embedded"]
+    folder: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Card(Frozen):
+    """One model. `family` is the release line, `lineage` its root; the rule counts lineages."""
+
+    schema_version: Literal[1]
+    name: str
+    family: str
+    lineage: str
+    architecture: str
+    parameters: int = Field(gt=0)
+    context_tokens: int = Field(gt=0)
+    licence: str
+    weights: EmbeddedWeights
+    chat_template: str
+    stop: tuple[str, ...] = ()
+    notes: str = ""

@@ -1,0 +1,119 @@
+"""A plan: the list of stages that a suite and a method amount to, and what they cost."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rlvr_bench.schema.base import Frozen, digest
+from rlvr_bench.schema.card import Card
+from rlvr_bench.schema.method import Method, RewardSpec
+from rlvr_bench.schema.suite import ProblemSet, Suite, TaskSpec, TrainingSettings
+
+BASELINE = "baseline"
+
+
+class Cell(Frozen):
+    """A model under an arm with a seed; the untouched model has the arm `baseline` and no seed."""
+
+    model: str
+    arm: str
+    seed: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Return `model/arm/seed-N`, or `model/baseline`."""
+        return f"{self.model}/{self.arm}" + ("" if self.seed is None else f"/seed-{self.seed}")
+
+
+class TrainInputs(Frozen):
+    """All that decides what a training stage computes."""
+
+    kind: Literal["train"] = "train"
+    card: Card
+    rewards: tuple[RewardSpec, ...]
+    labels: bool
+    problems: tuple[ProblemSet, ...]
+    settings: TrainingSettings
+    seed: int
+
+
+class EvaluateInputs(Frozen):
+    """All that decides what an evaluation computes. `checkpoint` is the digest of the training
+    stage whose weights are evaluated, None for the untouched model."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    card: Card
+    task: TaskSpec
+    samples: int = Field(ge=1)
+    checkpoint: str | None
+    sampling_seed: int
+
+
+Inputs = Annotated[TrainInputs | EvaluateInputs, Field(discriminator="kind")]
+
+
+class Environment(Frozen):
+    """What the numbers depend on besides the inputs: versions, our own code, the device."""
+
+    versions: dict[str, str]
+    code: str
+    device: str
+
+
+class Stage(Frozen):
+    """A unit of work: a folder in, a record out. `digest` covers inputs and environment."""
+
+    id: str
+    kind: Literal["baseline", "train", "evaluate"]
+    cell: Cell
+    needs: tuple[str, ...] = ()
+    inputs: Inputs
+    digest: str
+
+    @staticmethod
+    def digest_of(inputs: TrainInputs | EvaluateInputs, environment: Environment) -> str:
+        """Return the digest under which equal work is shared between runs."""
+        return digest({"inputs": inputs.model_dump(mode="json"), "environment": environment.model_dump()})
+
+
+class Range(Frozen):
+    """An estimate: low and high end."""
+
+    low: float
+    high: float
+
+
+class Estimate(Frozen):
+    """What a plan costs and what it can see; unknown is None, never zero.
+
+    `visible_gain*` are proportions: the smallest true gain that would be declared above the margin
+    in one lineage with 80 % power.
+    """
+
+    stages: int
+    cpu_seconds: Range | None
+    disk_bytes: Range
+    visible_gain: float
+    visible_gain_over_control: float | None
+    basis: str
+
+
+class Plan(Frozen):
+    """Everything a run needs: nothing else is read once it is written."""
+
+    schema_version: Literal[1] = 1
+    suite: Suite
+    method: Method
+    control: Method | None
+    reference: Method | None
+    cards: tuple[Card, ...]
+    partial: tuple[str, ...] = ()
+    environment: Environment
+    stages: tuple[Stage, ...]
+    estimate: Estimate
+
+    @property
+    def digest(self) -> str:
+        """Return the digest that names the run folder: the science and the environment."""
+        body = self.model_dump(mode="json", exclude={"estimate"})
+        return digest(body)

@@ -1,0 +1,1 @@
+"""Numbers: pure functions of arrays. No files, no clock, no global generator."""

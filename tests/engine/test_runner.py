@@ -1,0 +1,149 @@
+"""The loop that does work: nothing twice, nothing lost, failures contained."""
+
+import pytest
+
+from rlvr_bench.engine.runner import run_plan
+from rlvr_bench.errors import InputsChangedError, InterruptedRunError, UsageError
+from rlvr_bench.runs import layout, store
+from rlvr_bench.runs.layout import RunFolder
+from tests.fakes import ENVIRONMENT, FakeExecutor, folder_of, planned
+
+CUT = {"models": ["micro-qwen-a", "micro-olmo-a"], "seeds": 1, "limit": 20}
+TRAIN = "micro-qwen-a/ttrl/seed-11/train"
+AFTER = "micro-qwen-a/ttrl/seed-11/arithmetic"
+
+
+def go(plan, runs, executor, run=None):
+    events = []
+    failed = run_plan(plan, run or folder_of(plan, runs), runs=runs, executor=executor, on_event=events.append)
+    return failed, events
+
+
+def test_every_stage_once_and_never_again(runs, fake) -> None:
+    plan = planned(**CUT)
+    failed, events = go(plan, runs, fake)
+    assert failed == ()
+    assert sorted(fake.ran) == sorted(s.id for s in plan.stages)
+    assert events[-1].done == events[-1].total == len(plan.stages)
+    again = FakeExecutor()
+    _, events = go(plan, runs, again)
+    assert again.ran == []
+    assert {e.kind for e in events} == {"kept"}
+
+
+def test_evaluation_waits_for_its_training(runs, fake) -> None:
+    go(planned(**CUT), runs, fake)
+    assert fake.ran.index(TRAIN) < fake.ran.index(AFTER)
+
+
+def test_equal_stages_of_other_runs_come_from_the_cache(runs, fake) -> None:
+    go(planned("python", **CUT), runs, fake)
+    second = FakeExecutor()
+    plan = planned("format", **CUT)
+    _, events = go(plan, runs, second)
+    assert {s.split("/")[1] for s in second.ran} == {"format"}
+    assert sum(e.kind == "cached" for e in events) == len(plan.stages) - len(second.ran)
+    assert all(store.read_record(folder_of(plan, runs), s) for s in plan.stages)
+
+
+def test_a_failed_stage_blocks_only_what_needs_it_and_is_owed_again(runs) -> None:
+    plan = planned(**CUT)
+    broken = FakeExecutor(fail={TRAIN})
+    failed, events = go(plan, runs, broken)
+    assert failed == (TRAIN, AFTER)
+    assert AFTER not in broken.ran
+    assert [e.kind for e in events if e.stage.id == AFTER] == ["blocked"]
+    mended = FakeExecutor()
+    assert go(plan, runs, mended)[0] == ()
+    assert mended.ran == [TRAIN, AFTER]
+    assert not (layout.cache_of(runs, "x")).exists()
+
+
+def test_a_failure_is_never_shared(runs) -> None:
+    plan = planned(**CUT)
+    go(plan, runs, FakeExecutor(fail={TRAIN}))
+    digest = next(s.digest for s in plan.stages if s.id == TRAIN)
+    assert not layout.cache_of(runs, digest).exists()
+
+
+def test_a_killed_process_is_a_failure_with_its_exit_code(runs) -> None:
+    plan = planned(**CUT)
+    failed, _ = go(plan, runs, FakeExecutor(kill={TRAIN}))
+    assert TRAIN in failed
+    record = store.read_record(folder_of(plan, runs), next(s for s in plan.stages if s.id == TRAIN))
+    assert record is not None and record.failure is not None
+    assert (record.failure.kind, "-9" in record.failure.message) == ("killed", True)
+
+
+def test_ctrl_c_keeps_what_is_done(runs) -> None:
+    plan = planned(**CUT)
+    executor = FakeExecutor(interrupt_after=3)
+    with pytest.raises(InterruptedRunError, match=f"3 of {len(plan.stages)}") as caught:
+        go(plan, runs, executor)
+    assert caught.value.hint and "same command" in caught.value.hint
+    assert executor.cancelled == 1
+    rest = FakeExecutor()
+    go(plan, runs, rest)
+    assert sorted(executor.ran[:3] + rest.ran) == sorted(s.id for s in plan.stages)
+
+
+def test_a_half_written_record_is_owed_again(runs, fake) -> None:
+    plan = planned(**CUT)
+    go(plan, runs, fake)
+    path = folder_of(plan, runs).stage(TRAIN) / layout.RECORD
+    whole = path.read_text()
+    path.unlink()  # the cache holds a hard link: a torn write must not reach it
+    path.write_text(whole[: len(whole) // 2])
+    again = FakeExecutor()
+    _, events = go(plan, runs, again)
+    assert [e.kind for e in events if e.stage.id == TRAIN] == ["cached"]
+    assert again.ran == []
+
+
+def test_a_record_of_other_inputs_is_refused(runs, fake) -> None:
+    plan = planned(**CUT)
+    go(plan, runs, fake)
+    path = folder_of(plan, runs).stage(TRAIN) / layout.RECORD
+    text = path.read_text().replace(next(s.digest for s in plan.stages if s.id == TRAIN), "f" * 64)
+    path.unlink()
+    path.write_text(text)
+    with pytest.raises(InputsChangedError, match="other inputs"):
+        go(plan, runs, FakeExecutor())
+
+
+def test_a_folder_of_another_plan_is_refused_with_the_keys(runs, fake) -> None:
+    folder = RunFolder(runs / "mine")
+    go(planned("ttrl", **CUT), runs, fake, folder)
+    with pytest.raises(InputsChangedError, match=r"method\.name"):
+        go(planned("python", **CUT), runs, FakeExecutor(), folder)
+    other = ENVIRONMENT.model_copy(update={"versions": {"trl": "2"}})
+    with pytest.raises(InputsChangedError, match=r"environment\.versions\.trl"):
+        go(planned("ttrl", environment=other, **CUT), runs, FakeExecutor(), folder)
+
+
+def test_a_folder_that_holds_something_else_is_not_touched(runs) -> None:
+    folder = RunFolder(runs / "mine")
+    folder.path.mkdir(parents=True)
+    (folder.path / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="holds no run"):
+        go(planned(**CUT), runs, FakeExecutor(), folder)
+
+
+def test_two_runners_on_one_folder(runs) -> None:
+    plan = planned(**CUT)
+    folder = folder_of(plan, runs)
+    with store.locked(folder):
+        assert store.is_locked(folder)
+        with pytest.raises(UsageError, match="pid"):
+            go(plan, runs, FakeExecutor())
+    assert not store.is_locked(folder)
+
+
+def test_a_torn_journal_line_is_dropped(runs, fake) -> None:
+    plan = planned(**CUT)
+    go(plan, runs, fake)
+    folder = folder_of(plan, runs)
+    count = len(store.read_events(folder))
+    with folder.journal.open("a") as file:
+        file.write('{"time": 1, "eve')
+    assert len(store.read_events(folder)) == count

@@ -1,0 +1,126 @@
+"""A fake at the outermost seam: an executor that writes records without training anything."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rlvr_bench import catalog
+from rlvr_bench.planning.planner import make_plan, restrict
+from rlvr_bench.runs import layout
+from rlvr_bench.runs.layout import RunFolder, run_name
+from rlvr_bench.runs.store import write_model
+from rlvr_bench.schema.base import seed_from
+from rlvr_bench.schema.plan import Environment, EvaluateInputs, Plan, Stage
+from rlvr_bench.schema.record import Evaluation, Failure, Outcome, Record, StepHealth, Timing, Training
+
+ENVIRONMENT = Environment(versions={"trl": "1"}, code="c", device="cpu: x")
+
+
+def planned(method: str = "ttrl", *, environment: Environment = ENVIRONMENT, **cuts) -> Plan:
+    suite, partial = restrict(catalog.load_suite("micro"), **cuts)
+    return make_plan(
+        suite,
+        catalog.load_method(method),
+        [catalog.load_card(name) for name in suite.models],
+        environment,
+        control=catalog.load_method("random"),
+        reference=catalog.load_method("ground-truth"),
+        partial=partial,
+    )
+
+
+def folder_of(plan: Plan, runs: Path) -> RunFolder:
+    return RunFolder(runs / run_name(plan))
+
+
+def training(signal: float = 1.0, tokens: float = 14.0, truncated: float = 0.0) -> Training:
+    steps = tuple(
+        StepHealth(
+            step=i,
+            reward=0.5,
+            groups_with_signal=signal,
+            completion_tokens=14.0 if i == 0 else tokens,
+            truncated=truncated,
+            loss=0.1,
+            grad_norm=0.2,
+            entropy=0.2,
+            clipped=0.01,
+        )
+        for i in range(3)
+    )
+    return Training(steps=steps, rollouts=384, problem_ids=("p",), reward_definition="d", checkpoint_sha256="0" * 64)
+
+
+@dataclass
+class FakeExecutor:
+    """Finishes stages one poll after another. `gains` by (arm, lineage); the start is at `base`."""
+
+    gains: dict[tuple[str, str], float] = field(default_factory=dict)
+    base: float = 0.5
+    dead: set[str] = field(default_factory=set)
+    fail: set[str] = field(default_factory=set)
+    kill: set[str] = field(default_factory=set)
+    interrupt_after: int | None = None
+    capacity: int = 2
+    ran: list[str] = field(default_factory=list)
+    cancelled: int = 0
+    _queue: list[Path] = field(default_factory=list)
+
+    def start(self) -> None:
+        pass
+
+    def submit(self, folder: Path) -> None:
+        assert (folder / layout.STAGE).is_file()
+        self._queue.append(folder)
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+        self._queue.clear()
+
+    def poll(self, timeout: float) -> list[tuple[Path, int]]:
+        if self.interrupt_after is not None and len(self.ran) >= self.interrupt_after:
+            raise KeyboardInterrupt
+        if not self._queue:
+            return []
+        folder = self._queue.pop(0)
+        stage = Stage.model_validate_json((folder / layout.STAGE).read_text())
+        self.ran.append(stage.id)
+        if stage.id in self.kill:
+            return [(folder, -9)]
+        write_model(folder / layout.RECORD, self.record(stage))
+        return [(folder, 0)]
+
+    def record(self, stage: Stage) -> Record:
+        timing = Timing(wall_seconds=1.0, cpu_seconds=0.9, peak_memory_bytes=2**20)
+        if stage.id in self.fail:
+            failure = Failure(kind="backend", message="it broke")
+            return Record(digest=stage.digest, kind=stage.kind, failure=failure, timing=timing)
+        if not isinstance(stage.inputs, EvaluateInputs):
+            found = training(signal=0.0 if stage.cell.model in self.dead else 1.0)
+            return Record(digest=stage.digest, kind=stage.kind, training=found, timing=timing)
+        lineage = stage.inputs.card.lineage
+        rate = self.base + self.gains.get((stage.cell.arm, lineage), 0.0)
+        evaluation = Evaluation(
+            task=stage.inputs.task.name,
+            sampled=outcomes(stage.inputs, rate, stage.inputs.samples),
+            greedy=outcomes(stage.inputs, rate, 1),
+            generated_tokens=100,
+        )
+        return Record(digest=stage.digest, kind=stage.kind, evaluation=evaluation, timing=timing)
+
+
+def outcomes(inputs: EvaluateInputs, rate: float, samples: int) -> tuple[Outcome, ...]:
+    rng = np.random.default_rng(seed_from(inputs.sampling_seed, samples))
+    correct = rng.binomial(samples, min(max(rate, 0.0), 1.0), inputs.task.problems.count)
+    return tuple(
+        Outcome(
+            id=f"p{i}",
+            attempts=samples,
+            correct=int(c),
+            unparsed=0,
+            truncated=0,
+            behaviour={"code": int(c) // 2, "boxed": samples},
+        )
+        for i, c in enumerate(correct)
+    )

@@ -1,0 +1,148 @@
+"""The plan: arms, stages, digests, refusals."""
+
+import pytest
+
+from rlvr_bench import catalog
+from rlvr_bench.errors import UsageError
+from rlvr_bench.planning.planner import make_plan, restrict
+from rlvr_bench.schema.method import GrpoOverrides, Method
+from rlvr_bench.schema.plan import Environment, Plan
+
+ENVIRONMENT = Environment(versions={"trl": "1"}, code="c", device="cpu: x")
+
+
+def planned(method: str | Method, environment: Environment = ENVIRONMENT, **cuts) -> Plan:
+    suite, partial = restrict(catalog.load_suite("micro"), **cuts)
+    return make_plan(
+        suite,
+        catalog.load_method(method) if isinstance(method, str) else method,
+        [catalog.load_card(name) for name in suite.models],
+        environment,
+        control=catalog.load_method("random"),
+        reference=catalog.load_method("ground-truth"),
+        partial=partial,
+    )
+
+
+def digests(plan: Plan, arm: str) -> set[str]:
+    return {s.digest for s in plan.stages if s.cell.arm == arm}
+
+
+@pytest.mark.parametrize(
+    ("method", "arms"),
+    [
+        ("ttrl", {"baseline", "ttrl", "random", "ground-truth"}),
+        ("python", {"baseline", "python", "random", "ground-truth"}),
+        ("random", {"baseline", "random", "ground-truth"}),
+        ("ground-truth", {"baseline", "ground-truth", "random"}),
+    ],
+)
+def test_arms(method, arms) -> None:
+    plan = planned(method)
+    assert {s.cell.arm for s in plan.stages} == arms
+    assert (plan.control is None) == (method == "random")
+    assert len({s.id for s in plan.stages}) == len(plan.stages)
+    assert len({s.digest for s in plan.stages}) == len(plan.stages)
+
+
+def test_stages_need_their_training_and_come_after_it() -> None:
+    plan = planned("ttrl")
+    seen: set[str] = set()
+    for stage in plan.stages:
+        assert set(stage.needs) <= seen
+        assert bool(stage.needs) == (stage.kind == "evaluate")
+        seen.add(stage.id)
+
+
+def test_what_is_shared_between_methods() -> None:
+    python, format_, ttrl = planned("python"), planned("format"), planned("ttrl")
+    assert digests(python, "baseline") == digests(ttrl, "baseline")
+    assert digests(python, "ground-truth") == digests(ttrl, "ground-truth")
+    assert digests(python, "random") == digests(format_, "random")
+    assert not digests(python, "random") & digests(ttrl, "random")  # ttrl's control has ttrl's setup
+    assert digests(planned("random"), "random") == digests(python, "random")
+    assert digests(planned("ground-truth"), "ground-truth") == digests(python, "ground-truth")
+
+
+def test_the_control_has_the_methods_own_setup() -> None:
+    own = catalog.load_method("python").model_copy(update={"grpo": GrpoOverrides(clip=0.3)})
+    plan = planned(own)
+    of = {
+        arm: next(s.inputs for s in plan.stages if s.cell.arm == arm and s.kind == "train")
+        for arm in ("python", "random", "ground-truth")
+    }
+    assert of["python"].settings == of["random"].settings
+    assert of["random"].settings.clip == 0.3
+    assert of["ground-truth"].settings.clip == 0.2
+    ttrl = planned("ttrl")
+    train = {s.cell.arm: s.inputs for s in ttrl.stages if s.kind == "train"}
+    assert train["ttrl"].problems == train["random"].problems != train["ground-truth"].problems
+
+
+def test_no_labels_reach_a_method_that_does_not_ask_for_them() -> None:
+    for stage in planned("ttrl").stages:
+        if stage.kind == "train":
+            assert stage.inputs.labels == (stage.cell.arm == "ground-truth")
+
+
+def test_a_variant_of_the_control_is_not_taken_for_it() -> None:
+    sharp = catalog.load_method("random")
+    sharp = sharp.model_copy(update={"rewards": (sharp.rewards[0].model_copy(update={"parameters": {"gamma": 0.9}}),)})
+    plan = planned(sharp)
+    assert plan.control is not None
+    assert {s.cell.arm for s in plan.stages} == {"baseline", "random", "control-random", "ground-truth"}
+
+
+def test_the_environment_is_part_of_every_digest() -> None:
+    other = planned("ttrl", ENVIRONMENT.model_copy(update={"code": "d"}))
+    assert not {s.digest for s in other.stages} & {s.digest for s in planned("ttrl").stages}
+    assert other.digest != planned("ttrl").digest == planned("ttrl").digest
+
+
+def test_sampling_seeds_differ_between_cells_and_not_with_the_environment() -> None:
+    def seeds(plan: Plan) -> list[int]:
+        return [s.inputs.sampling_seed for s in plan.stages if s.kind != "train"]
+
+    assert len(set(seeds(planned("ttrl")))) == len(seeds(planned("ttrl")))
+    other = planned("ttrl", ENVIRONMENT.model_copy(update={"code": "d"}))
+    assert seeds(other) == seeds(planned("ttrl"))
+
+
+def test_cuts_mark_the_plan_partial() -> None:
+    plan = planned("ttrl", models=["micro-olmo-a", "micro-qwen-a"], seeds=1, limit=50)
+    assert [card.name for card in plan.cards] == ["micro-qwen-a", "micro-olmo-a"]
+    assert len(plan.partial) == 3
+    assert plan.suite.tasks[0].problems.count == 50
+    assert planned("ttrl", seeds=2, limit=400).partial == ()
+
+
+@pytest.mark.parametrize("cut", [{"models": ["gpt"]}, {"seeds": 0}, {"seeds": 9}, {"limit": 1}])
+def test_bad_cuts(cut) -> None:
+    with pytest.raises(UsageError):
+        planned("ttrl", **cut)
+
+
+def test_refusals_before_any_work() -> None:
+    cheat = catalog.load_method("ground-truth").model_copy(update={"data": "test-prompts"})
+    with pytest.raises(UsageError, match="gold answers of the evaluation"):
+        planned(cheat)
+    suite = catalog.load_suite("micro")
+    cards = [catalog.load_card(name) for name in suite.models]
+    for change, words in (({"context_tokens": 64}, "do not fit"), ({"stop": ("</answer>",)}, "stop strings")):
+        with pytest.raises(UsageError, match=words):
+            make_plan(
+                suite,
+                catalog.load_method("ttrl"),
+                [cards[0].model_copy(update=change), *cards[1:]],
+                ENVIRONMENT,
+                control=None,
+                reference=None,
+            )
+
+
+def test_the_suite_sees_ten_points() -> None:
+    estimate = planned("ttrl").estimate
+    assert estimate.visible_gain < 0.10
+    assert estimate.visible_gain_over_control is not None
+    assert estimate.visible_gain_over_control < 0.10
+    assert estimate.cpu_seconds is not None

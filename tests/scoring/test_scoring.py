@@ -1,0 +1,84 @@
+"""Answers: where they are found, and when they are equal."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlvr_bench.errors import UsageError
+from rlvr_bench.scoring import answers_equal, check_gold, grade_response
+from rlvr_bench.scoring.answers import MAX_ANSWER, boxed_answer
+from rlvr_bench.scoring.behaviour import traits
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("\\boxed{7}", "7"),
+        ("first \\boxed{7} then \\boxed{8}", "8"),
+        ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("\\boxed{7} and \\boxed{8", "7"),
+        ("\\boxed{7} and \\boxed{}", "7"),
+        ("\\boxed{ 7 }", "7"),
+        ("\\boxed{" + "1" * (MAX_ANSWER + 1) + "}", None),
+        ("7", None),
+        ("", None),
+        ("\\boxed", None),
+        ("}{\\boxed{", None),
+    ],
+)
+def test_last_whole_box(text, answer) -> None:
+    assert boxed_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["\\boxed{" * 100_000, "\\boxed{" + "{" * 500_000, "}" * 500_000, "\\boxed{}" * 60_000]
+)
+def test_hostile_text_takes_linear_time(text) -> None:
+    started = time.process_time()
+    assert boxed_answer(text) is None
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "equal"),
+    [
+        ("7", "7", True),
+        ("7", "07", True),
+        ("7", "+7", True),
+        ("7", " $7$ ", True),
+        ("-7", "-07", True),
+        ("7", "-7", False),
+        ("7", "7.0", False),
+        ("7", "70", False),
+        ("7", "seven", False),
+        ("7", "", False),
+    ],
+)
+def test_equality(gold, answer, equal) -> None:
+    assert answers_equal(gold, answer) is equal
+    assert grade_response(gold, f"so \\boxed{{{answer}}}.") is equal
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(-(10**30), 10**30))
+def test_whole_numbers(a: int, b: int) -> None:
+    assert answers_equal(str(a), str(b)) is (a == b)
+
+
+@given(st.text())
+def test_any_text_is_survived(text: str) -> None:
+    grade_response("7", text)
+    assert set(traits(text)) == {"code", "boxed"}
+
+
+def test_gold_that_cannot_be_graded_is_refused_with_its_problem() -> None:
+    check_gold("70", problem="p1")
+    with pytest.raises(UsageError) as caught:
+        check_gold("\\frac{1}{2}", problem="p17")
+    assert "p17" in caught.value.message
+
+
+def test_traits() -> None:
+    assert traits("```Python\n1\n``` \\boxed{1}") == {"code": True, "boxed": True}
+    assert traits("so it is 1") == {"code": False, "boxed": False}

@@ -1,0 +1,139 @@
+"""From records to a report, through the real runner with made-up outcomes."""
+
+import pytest
+
+from rlvr_bench.analysis import analyse
+from rlvr_bench.engine.runner import run_plan
+from rlvr_bench.errors import NothingMeasuredError
+from rlvr_bench.schema.finding import Report, VerdictWord
+from tests.fakes import FakeExecutor, folder_of, planned
+
+Q, L, O = "micro-qwen", "micro-llama", "micro-olmo"  # noqa: E741
+ALL = (Q, L, O)
+TRAINABLE = {("ground-truth", ln): 0.3 for ln in ALL}
+
+
+def judged(runs, method="python", *, plan=None, **world) -> Report:
+    plan = plan or planned(method)
+    run_plan(plan, folder_of(plan, runs), runs=runs, executor=FakeExecutor(**world))
+    return analyse(folder_of(plan, runs))
+
+
+def gains(method, *values, control=0.0):
+    return {
+        **TRAINABLE,
+        **{(method, ln): v for ln, v in zip(ALL, values, strict=True)},
+        **{("random", ln): control for ln in ALL},
+    }
+
+
+def names(report: Report) -> set[str]:
+    return {flag.name for flag in report.flags}
+
+
+def test_generalises(runs) -> None:
+    report = judged(runs, "ttrl", gains=gains("ttrl", 0.2, 0.2, 0.2))
+    assert report.verdict.word is report.over_start.word is VerdictWord.GENERALISES
+    assert names(report) == {"transductive"}
+    assert report.failures == ()
+    assert [ln.trainable for ln in report.lineages] == [True] * 3
+
+
+def test_one_family_and_its_harm(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.3, 0.0, -0.2))
+    assert (report.verdict.word, report.verdict.lineages) == (VerdictWord.ONE_FAMILY, (Q,))
+    assert report.verdict.harmed == (O,)
+
+
+def test_elicitation_only(runs) -> None:
+    report = judged(runs, gains={**gains("python", 0.2, 0.0, 0.0), ("random", Q): 0.2})
+    assert report.verdict.word is VerdictWord.ELICITATION_ONLY
+    assert report.over_start.word is VerdictWord.ONE_FAMILY
+
+
+def test_gains_are_those_of_the_records(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.2, 0.1, 0.0))
+    for ln in report.lineages:
+        mine = [m for m in report.models if m.lineage == ln.lineage]
+        assert ln.gain.estimate == pytest.approx(sum(sum(m.after) / 2 - m.before for m in mine) / 2)
+        assert ln.gain_over_control is not None
+        assert ln.gain_over_control.estimate == pytest.approx(
+            sum((sum(m.after) - sum(m.control)) / 2 for m in mine) / 2
+        )
+
+
+def test_the_control_itself_is_judged_without_one(runs) -> None:
+    report = judged(runs, "random", gains=gains("python", 0, 0, 0))
+    assert report.control is None
+    assert "no-control" in names(report)
+    assert all(ln.gain_over_control is None for ln in report.lineages)
+
+
+def test_the_reference_itself(runs) -> None:
+    report = judged(runs, "ground-truth", gains=gains("python", 0, 0, 0))
+    assert report.verdict.word is VerdictWord.GENERALISES
+    assert report.reference == "ground-truth"
+    assert "no-reference" not in names(report)
+
+
+def test_a_lineage_that_cannot_be_trained(runs) -> None:
+    world = gains("python", 0.3, 0.0, 0.0) | {("ground-truth", O): 0.0}
+    report = judged(runs, gains=world)
+    assert report.verdict.word is VerdictWord.LEANS_ONE_FAMILY
+    assert [f.about for f in report.flags if f.name == "not-trainable-here"] == [(O,)]
+
+
+def test_a_dead_reward_leaves_the_rule(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.3, 0.0, 0.0), dead={"micro-olmo-a", "micro-olmo-b"})
+    assert report.not_tested == (O,)
+    assert report.verdict.word is VerdictWord.LEANS_ONE_FAMILY
+    assert "dead-reward" in names(report)
+    assert {m.excluded for m in report.models} == {None, "dead-reward"}
+
+
+def test_saturated_everywhere(runs) -> None:
+    report = judged(runs, gains={}, base=0.99)
+    assert report.verdict.word is VerdictWord.INCONCLUSIVE
+    assert names(report) >= {"saturated"}
+    assert report.not_tested == ALL
+
+
+def test_a_missing_seed_is_incomplete_not_fatal(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail={"micro-qwen-a/python/seed-12/train"})
+    assert report.verdict.word is VerdictWord.GENERALISES
+    assert "incomplete" in names(report)
+    assert len(report.failures) == 2
+    assert len(next(m for m in report.models if m.model == "micro-qwen-a").after) == 1
+
+
+def test_a_missing_lineage_leaves_the_question_open(runs) -> None:
+    lost = {f"micro-olmo-{m}/python/seed-{s}/train" for m in "ab" for s in (11, 12)}
+    report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
+    assert report.verdict.word is VerdictWord.INCONCLUSIVE
+    assert O in report.verdict.sentence
+
+
+def test_nothing_measured(runs) -> None:
+    plan = planned("python", models=["micro-qwen-a"], seeds=1)
+    with pytest.raises(NothingMeasuredError):
+        judged(runs, plan=plan, fail={"micro-qwen-a/baseline/arithmetic"})
+
+
+def test_single_runs_say_so(runs) -> None:
+    report = judged(runs, plan=planned("python", seeds=1), gains=gains("python", 0.3, 0.0, 0.0))
+    assert "single-run" in names(report)
+    assert any("not observed" in a for a in report.assumptions)
+    assert report.partial == ("seeds: 1 of 2",)
+
+
+def test_one_lineage_says_nothing_of_others(runs) -> None:
+    plan = planned("python", models=["micro-qwen-a", "micro-qwen-b"])
+    report = judged(runs, plan=plan, gains=gains("python", 0.3, 0.0, 0.0))
+    assert report.verdict.word is VerdictWord.NOT_TESTED
+
+
+def test_equal_runs_give_equal_bytes(runs, tmp_path) -> None:
+    world = gains("python", 0.3, 0.0, -0.2)
+    one = judged(runs, gains=world)
+    other = judged(tmp_path / "elsewhere", gains=world)
+    assert one.model_dump_json() == other.model_dump_json()
