@@ -55,8 +55,9 @@ def analyse(run: RunFolder) -> Report:
     needed = [plan.method.name] + ([control] if control else [])
     measured = [m for m in models if m.before and all(m.after.get(arm) for arm in needed)]
     if not measured:
+        first = f"; first: {failures[0].stage}: {failures[0].kind}: {failures[0].message}" if failures else ""
         raise NothingMeasuredError(
-            "no model has been measured before and after training",
+            f"no model has been measured before and after training{first}",
             where=str(run.path),
             hint=f"rlvr-bench status {run.path.name}",
         )

@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
     from rlvr_bench.cli import output
 
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="rlvr-bench", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except RlvrBenchError as error:
         if os.environ.get("RLVR_BENCH_DEBUG") == "1":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rlvr_bench import catalog
+from rlvr_bench.backends.models import check_weights
 from rlvr_bench.planning.planner import make_plan, restrict
 from rlvr_bench.runs.provenance import environment
 from rlvr_bench.schema.plan import Plan
@@ -11,14 +12,17 @@ from rlvr_bench.schema.plan import Plan
 def plan_of(
     method: str, suite: str, *, models: Sequence[str] = (), seeds: int | None = None, limit: int | None = None
 ) -> Plan:
-    """Load everything that is named and return the plan."""
+    """Load everything that is named, check that the weights are whole, and return the plan."""
     signal = catalog.load_method(method)
     whole = catalog.load_suite(suite)
     chosen, partial = restrict(whole, models=models, seeds=seeds, limit=limit)
+    cards = [catalog.load_card(name) for name in chosen.models]
+    for card in cards:
+        check_weights(card)
     return make_plan(
         chosen,
         signal,
-        [catalog.load_card(name) for name in chosen.models],
+        cards,
         environment(),
         control=catalog.load_method(chosen.control) if chosen.control else None,
         reference=catalog.load_method(chosen.reference) if chosen.reference else None,

@@ -57,9 +57,26 @@ class Lines(Silent):
 
     def __init__(self) -> None:
         self.console = output.aside()
+        self.reused: Counter[str] = Counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reused()
+
+    def _reused(self) -> None:
+        """Say in one line how many stages were done before."""
+        if self.reused:
+            said = f"{self.reused['kept']} stages done before, {self.reused['cached']} shared with other runs"
+            self.console.print(said, soft_wrap=True)
+            self.reused.clear()
 
     def event(self, event: Event) -> None:
         """Print the event."""
+        if event.kind in ("kept", "cached"):
+            self.reused[event.kind] += 1
+            return
+        self._reused()
         tail = ""
         if event.record and event.kind == "finished":
             tail = f"  {event.record.timing.wall_seconds:.1f} s"

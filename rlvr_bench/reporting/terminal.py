@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -55,12 +55,20 @@ def model_table(report: Report) -> Table:
     return table
 
 
+def _print(console: Console, what: RenderableType) -> None:
+    """Print without the blanks that fill a table's lines up to the width."""
+    with console.capture() as captured:
+        console.print(what)
+    for line in captured.get().splitlines():
+        console.file.write(line.rstrip() + "\n")
+
+
 def _line(console: Console, label: str, text: str, style: str = "") -> None:
     row = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
     row.add_column(no_wrap=True, style="bold" if label == "verdict:" else "")
     row.add_column(style=style, overflow="fold")
     row.add_row(Text(label), Text(text))
-    console.print(row)
+    _print(console, row)
 
 
 def show(report: Report, console: Console, *, where: Path | None = None, quiet: bool = False) -> None:
@@ -69,14 +77,15 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     if quiet:
         _line(console, "verdict:", verdict, "bold")
         return
-    console.print(Text(f"{report.method} on suite {report.suite}, version {report.suite_version}", style="bold"))
+    _print(console, Text(f"{report.method} on suite {report.suite}, version {report.suite_version}", style="bold"))
     if report.rehearsal:
-        console.print(Text(f"note: {words.REHEARSAL}"))
-    console.print()
-    console.print(model_table(report))
-    console.print()
-    console.print(lineage_table(report))
-    console.print()
+        _print(console, Text(f"note: {words.REHEARSAL}"))
+    _print(console, Text("accuracies and shares in %, gains in points with 95% intervals"))
+    _print(console, "")
+    _print(console, model_table(report))
+    _print(console, "")
+    _print(console, lineage_table(report))
+    _print(console, "")
     _line(console, "verdict:", verdict, "bold")
     _line(console, "because:", report.verdict.sentence)
     if report.verdict.harmed:

@@ -33,7 +33,8 @@ def word(verdict: Verdict) -> str:
 
 def basis(report: Report) -> str:
     """Return what the verdict rests on, in a few words."""
-    return f"rule 1, 95% intervals, {report.seeds} seeds, {report.problems} problems x {report.samples_after} samples"
+    seeds = f"{report.seeds} {'seed' if report.seeds == 1 else 'seeds'}"
+    return f"rule 1, 95% intervals, {seeds}, {report.problems} problems x {report.samples_after} samples"
 
 
 def flag_line(flag: Flag) -> str:

@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.schema.plan import Environment
 
 DECIDING_LIBRARIES = (
@@ -44,11 +45,13 @@ def _processor() -> str:
 
 
 def environment() -> Environment:
-    """Return this machine's environment."""
+    """Return this machine's environment. Raises EnvironmentFaultError where a library is missing."""
     versions = {"python": platform.python_version()}
     for name in DECIDING_LIBRARIES:
         try:
             versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "missing"
+        except PackageNotFoundError as error:
+            raise EnvironmentFaultError(
+                f"{name} is not installed", hint="pip install --force-reinstall rlvr-bench"
+            ) from error
     return Environment(versions=versions, code=code_digest(), device=f"cpu: {_processor()}")

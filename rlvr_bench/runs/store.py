@@ -46,6 +46,7 @@ def start_run(run: RunFolder, plan: Plan) -> None:
 
     Raises InputsChangedError naming the keys that differ.
     """
+    run.path.mkdir(parents=True, exist_ok=True)
     if not run.plan.exists():
         if any(item != run.lock for item in run.path.iterdir()):
             raise UsageError(f"the folder is not empty and holds no run: {run.path}", where=str(run.path))

@@ -85,7 +85,8 @@ def summarise(run: RunFolder) -> Summary:
 
 
 def _wall(events: list[dict[str, object]]) -> tuple[float | None, float | None]:
-    """Return the wall seconds of the last invocation that did work, and those before its first result."""
+    """Return the wall seconds of the last invocation that did work, and those before its first stage:
+    submitting it waits until the worker server has imported everything."""
     best: tuple[float | None, float | None] = (None, None)
     begun: float | None = None
     first: float | None = None
@@ -93,7 +94,7 @@ def _wall(events: list[dict[str, object]]) -> tuple[float | None, float | None]:
         time, kind = float(str(event["time"])), event["event"]
         if kind == "run-started":
             begun, first = time, None
-        elif kind == "worker-ready" and first is None:
+        elif kind == "started" and first is None:
             first = time
         elif kind in ("run-ended", "interrupted") and begun is not None:
             if first is not None or best[0] is None:

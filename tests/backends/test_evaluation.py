@@ -1,0 +1,124 @@
+"""Real lm-eval on a real (tiny) model: every sample scored, chunks replayed, truncation counted."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from rlvr_bench.backends import lm_eval as ours
+from rlvr_bench.backends.data import load_problems
+from rlvr_bench.backends.lm_eval import Completions, evaluate
+from rlvr_bench.runs import layout
+from rlvr_bench.schema.plan import EvaluateInputs
+from rlvr_bench.schema.suite import ProblemSet
+from tests.fakes import planned
+
+COUNT, SAMPLES = 40, 3
+
+
+def small(**sampling) -> EvaluateInputs:
+    stage = next(s for s in planned("ttrl").stages if s.kind == "baseline")
+    assert isinstance(stage.inputs, EvaluateInputs)
+    task = stage.inputs.task
+    problems = ProblemSet(source="micro-arithmetic", count=COUNT, arguments={"split": "dev", "seed": 1})
+    changed = {"batch_size": 32, **sampling}
+    task = task.model_copy(update={"problems": problems, "sampling": task.sampling.model_copy(update=changed)})
+    return stage.inputs.model_copy(update={"task": task, "samples": SAMPLES})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    return folder, evaluate(small(), folder, None)
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in gzip.decompress((folder / layout.COMPLETIONS).read_bytes()).splitlines()]
+
+
+def test_every_sample_is_scored(done) -> None:
+    _, found = done
+    assert len(found.sampled) == len(found.greedy) == COUNT
+    assert {o.attempts for o in found.sampled} == {SAMPLES}
+    assert {o.attempts for o in found.greedy} == {1}
+    right = sum(o.correct for o in found.sampled) / (COUNT * SAMPLES)
+    assert 0.3 < right < 0.8  # micro-qwen-a at temperature 1: about 0.53
+    greedy = sum(o.correct for o in found.greedy) / COUNT
+    assert greedy > right
+
+
+def test_completions_are_whole_and_regrade_to_the_same_counts(done) -> None:
+    folder, found = done
+    texts = [row for chunk in rows(folder) for row in chunk["rows"]]
+    assert len(texts) == COUNT * (SAMPLES + 1)
+    assert found.generated_tokens == sum(row["tokens"] for row in texts)
+    problems = load_problems(small().task.problems)
+    for i, problem in enumerate(problems):
+        mine = texts[i * SAMPLES : (i + 1) * SAMPLES]
+        again = ours.outcome(problem, [r["text"] for r in mine], [r["truncated"] for r in mine])
+        assert again == found.sampled[i]
+
+
+def test_the_same_inputs_give_the_same_bytes(done, tmp_path: Path) -> None:
+    folder, found = done
+    assert evaluate(small(), tmp_path, None) == found
+    assert (tmp_path / layout.COMPLETIONS).read_bytes() == (folder / layout.COMPLETIONS).read_bytes()
+
+
+def test_another_seed_gives_other_samples_and_the_same_greedy_answers(done, tmp_path: Path) -> None:
+    _, found = done
+    other = evaluate(small().model_copy(update={"sampling_seed": 5}), tmp_path, None)
+    assert other.sampled != found.sampled
+    assert other.greedy == found.greedy
+
+
+@pytest.mark.parametrize("torn", [0, 7, -9])
+def test_a_torn_file_redoes_only_what_is_lost(done, tmp_path: Path, monkeypatch, torn) -> None:
+    folder, found = done
+    data = (folder / layout.COMPLETIONS).read_bytes()
+    (tmp_path / layout.COMPLETIONS).write_bytes(data[: len(data) // 2 + torn])
+    kept = len(Completions(tmp_path / layout.COMPLETIONS).chunks)
+    added: list[str] = []
+    real = Completions.add
+    monkeypatch.setattr(Completions, "add", lambda self, key, rows: (added.append(key), real(self, key, rows)))
+    assert evaluate(small(), tmp_path, None) == found
+    total = -(-COUNT * SAMPLES // 32) + -(-COUNT // 32)
+    assert 0 < kept < total
+    assert len(added) == total - kept
+    assert (tmp_path / layout.COMPLETIONS).read_bytes() == data
+
+
+def test_chunks_of_other_inputs_are_not_taken(done, tmp_path: Path) -> None:
+    folder, found = done
+    (tmp_path / layout.COMPLETIONS).write_bytes((folder / layout.COMPLETIONS).read_bytes())
+    other = evaluate(small(temperature=0.5), tmp_path, None)
+    assert other.sampled != found.sampled
+
+
+def test_truncation_is_counted(tmp_path: Path) -> None:
+    found = evaluate(small(max_tokens=5), tmp_path, None)
+    assert sum(o.truncated for o in found.greedy) > COUNT / 2
+    assert all(o.truncated <= o.attempts for o in found.sampled)
+
+
+def test_plain_lm_eval_runs_the_same_task_file(done) -> None:
+    """The task file of a stage, through lm-eval's own HFLM and greedy decoding: the same score."""
+    import lm_eval.evaluator
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    from rlvr_bench.backends.models import load_model, load_tokenizer
+
+    folder, found = done
+    card = small().card
+    lm = HFLM(pretrained=load_model(card), tokenizer=load_tokenizer(card), device="cpu", batch_size=32, max_length=256)
+    results = lm_eval.evaluator.simple_evaluate(
+        model=lm,
+        tasks=[str(folder / "task-greedy.yaml")],
+        task_manager=TaskManager(include_defaults=False),
+        apply_chat_template=True,
+        bootstrap_iters=0,
+    )
+    score = results["results"]["rlvr_micro_arithmetic"]["avg_at_k,all"]
+    assert score == pytest.approx(sum(o.correct for o in found.greedy) / COUNT)
