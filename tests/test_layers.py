@@ -60,7 +60,7 @@ def test_module(path: Path) -> None:
     for name, _, top in imports(path):
         parts = name.split(".")
         if parts[0] in HEAVY:
-            assert here == "backends" or (here, name) == ("engine", "torch"), f"{name} outside backends"
+            assert here == "backends", f"{name} outside backends"
             assert not top, f"{name} at the top of a module"
         if parts[0] == "rlvr_bench" and len(parts) > 1 and parts[1] != "__version__":
             assert LEVEL[parts[1]] < LEVEL[here] or parts[1] == here, f"{here} imports {parts[1]}"

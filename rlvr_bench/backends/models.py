@@ -79,9 +79,11 @@ def load_model(card: Card, checkpoint: Path | None = None) -> Any:
     return model
 
 
-def quiet() -> None:
-    """Turn off the progress bars and notices of the libraries; a worker's log keeps their warnings."""
+def prepare_process() -> None:
+    """Set a worker process up: one torch thread, no progress bars; its log keeps the libraries' warnings."""
+    import torch
     from transformers.utils import logging
 
+    torch.set_num_threads(1)
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -4,7 +4,9 @@ import json
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.live import Live
 from rich.table import Table
@@ -154,7 +156,7 @@ class Grid(Silent):
 
     def tick(self) -> None:
         """Draw the table anew."""
-        self.live.update(self._table())
+        self.live.update(self._table(), refresh=True)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=self._title(), title_justify="left")
@@ -180,13 +182,26 @@ class Grid(Silent):
         name = "/".join(stage.id.split("/")[1:])
         if not isinstance(stage.inputs, TrainInputs):
             return name
-        try:
-            lines = (self.run.stage(stage.id) / layout.METRICS).read_text(encoding="utf-8").splitlines()
-            entries = [json.loads(line) for line in lines[-8:]]
-            entry = next(e for e in reversed(entries) if "reward" in e)
-        except (OSError, ValueError, StopIteration):
+        entry = last_rollout(self.run.stage(stage.id) / layout.METRICS)
+        if entry is None:
             return name
         return f"{name} step {entry['step'] + 1}/{stage.inputs.settings.steps} reward {entry['reward']:.2f}"
+
+
+def last_rollout(metrics: Path) -> dict[str, Any] | None:
+    """Return the newest entry of a training's metrics that has a reward; a line still being written is not one."""
+    try:
+        lines = metrics.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if "reward" in entry:
+            return dict(entry)
+    return None
 
 
 def progress(run: RunFolder, plan: Plan) -> Silent:

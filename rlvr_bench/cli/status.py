@@ -26,6 +26,7 @@ def _show(summary: "Summary") -> None:
     from rich.table import Table
 
     from rlvr_bench.cli import output
+    from rlvr_bench.engine.local import cores
 
     console = output.answer()
     console.print(
@@ -52,6 +53,9 @@ def _show(summary: "Summary") -> None:
             f"whole run {summary.wall_seconds:.1f} s, of which {summary.idle_seconds or 0:.1f} s before the first "
             "stage started (imports)"
         )
+    if summary.seconds_left and summary.done < summary.stages:
+        left = summary.seconds_left / cores()
+        console.print(f"left: about {0.7 * left:.0f}-{1.5 * left:.0f} s on {cores()} cores, at the pace so far")
     for stage in summary.running:
         console.print(f"running: {stage}")
     for failure in summary.failed:

@@ -54,12 +54,9 @@ def run_stage(folder: Path) -> Record:
 
 
 def _work(stage: Stage, folder: Path) -> dict[str, object]:
-    import torch
-
     from rlvr_bench.backends import lm_eval, models, trl
 
-    torch.set_num_threads(1)
-    models.quiet()
+    models.prepare_process()
     if isinstance(stage.inputs, TrainInputs):
         return {"training": trl.train(stage.inputs, folder)}
     checkpoint = None

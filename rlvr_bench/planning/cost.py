@@ -8,16 +8,16 @@ from rlvr_bench.schema.plan import Estimate, EvaluateInputs, Range, Stage, Train
 from rlvr_bench.schema.suite import Suite
 from rlvr_bench.stats.power import visible_gain
 
-CPU_SECONDS_PER_GIGA = 0.018
-"""CPU-seconds of one core per 10^9 parameter-tokens sampled, for models below `CPU_PARAMETERS`
-(docs/benchmarks.md): at this size the work is the calls, so it grows with tokens, hardly with parameters."""
+CPU_SECONDS_PER_TOKEN = 5.6e-5
+"""CPU-seconds of one core per sampled token (at its most) of models below `CPU_PARAMETERS`, measured
+(docs/benchmarks.md). At this size the work is the calls: it grows with tokens, hardly with parameters."""
 
-CPU_PARAMETERS = 10_000_000
-TRAINING_FACTOR = 13.0
-"""Training a sampled token (old log-probabilities, forward, backward, small batches) over evaluating one."""
+CPU_PARAMETERS = 1_000_000
+TRAINING_FACTOR = 3.7
+"""Training on a sampled token (old log-probabilities, updates in small batches) over evaluating one."""
 
-STAGE_SECONDS = 0.7
-SPREAD = (0.6, 1.8)
+STAGE_SECONDS = 0.4
+SPREAD = (0.8, 1.6)
 BYTES_PER_PARAMETER = 4
 BYTES_PER_COMPLETION = 60
 
@@ -45,10 +45,7 @@ def estimate(suite: Suite, cards: Sequence[Card], stages: Sequence[Stage], *, ha
     cpu: Range | None = None
     basis = "no throughput is known for these models on this device"
     if all(card.parameters <= CPU_PARAMETERS for card in cards):
-        middle = sum(
-            STAGE_SECONDS + tokens * weight * 350_000 / 1e9 * CPU_SECONDS_PER_GIGA / 0.1
-            for tokens, weight in map(_tokens, once)
-        )
+        middle = sum(STAGE_SECONDS + tokens * weight * CPU_SECONDS_PER_TOKEN for tokens, weight in map(_tokens, once))
         cpu = Range(low=middle * SPREAD[0], high=middle * SPREAD[1])
         basis = "measured on one core of a server CPU (docs/benchmarks.md)"
     disk = sum(map(_disk, once))

@@ -17,7 +17,9 @@ class KindSummary(Frozen):
 
 
 class Summary(Frozen):
-    """How far a run is. Wall seconds are those of the last invocation that ended."""
+    """How far a run is. `wall_seconds` and `idle_seconds` (before the first stage) are those of the last
+    invocation that ended; `seconds_left` is the work of all open stages, one after another, at the pace so
+    far, None where a kind of stage has not been seen yet."""
 
     run: str
     stages: int
@@ -28,6 +30,7 @@ class Summary(Frozen):
     kinds: tuple[KindSummary, ...]
     wall_seconds: float | None
     idle_seconds: float | None
+    seconds_left: float | None
 
 
 def summarise(run: RunFolder) -> Summary:
@@ -71,6 +74,9 @@ def summarise(run: RunFolder) -> Summary:
     )
     done = sum(k.done for k in kinds)
     wall, idle = _wall(events)
+    each = {k.kind: k.wall_seconds / (k.done - k.cached) for k in kinds if k.done > k.cached}
+    finished = {stage_id for stage_id, record in records.items() if record and record.failure is None}
+    open_ = [stage.kind for stage in plan.stages if stage.id not in finished]
     return Summary(
         run=run.path.name,
         stages=len(plan.stages),
@@ -81,6 +87,7 @@ def summarise(run: RunFolder) -> Summary:
         kinds=tuple(kinds),
         wall_seconds=wall,
         idle_seconds=idle,
+        seconds_left=round(sum(each[kind] for kind in open_), 1) if all(kind in each for kind in open_) else None,
     )
 
 
