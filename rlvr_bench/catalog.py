@@ -1,5 +1,6 @@
 """Finding and loading suites, model cards and methods, by name or by path; YAML errors with their line."""
 
+import inspect
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -10,11 +11,19 @@ from rlvr_bench import plugins
 from rlvr_bench.errors import FileFormatError, NotFoundError
 from rlvr_bench.plugins import did_you_mean
 from rlvr_bench.schema.card import Card
-from rlvr_bench.schema.method import Method
+from rlvr_bench.schema.method import Method, RewardSpec
 from rlvr_bench.schema.suite import Suite
 
 Kind = Literal["suite", "model", "method"]
 Model = TypeVar("Model", bound=BaseModel)
+
+GIVEN = frozenset(
+    {
+        *("prompts", "completions", "completion_ids", "answer", "problem_id"),
+        *("index_in_group", "step", "seed", "group_size"),
+    }
+)
+"""What the trainer hands to every reward: no parameter of a method may carry these names."""
 
 _PACKAGE = Path(__file__).parent
 
@@ -31,9 +40,12 @@ def names(kind: Kind) -> list[str]:
     return sorted(path.stem for path in folder(kind).glob("*.yaml"))
 
 
+def _is_path(reference: str) -> bool:
+    return "/" in reference or reference.endswith((".yaml", ".yml"))
+
+
 def _resolve(kind: Kind, reference: str) -> Path:
-    looks_like_path = "/" in reference or reference.endswith((".yaml", ".yml"))
-    if looks_like_path:
+    if _is_path(reference):
         path = Path(reference)
         if not path.is_file():
             raise NotFoundError(f"no such {kind} file: {reference}", hint=f"rlvr-bench list {kind}s")
@@ -128,6 +140,9 @@ def load_suite(reference: str) -> Suite:
     """Load a suite by name or path, with the models, control and reference that it names checked."""
     path = _resolve("suite", reference)
     suite = load_yaml(path, Suite)
+    # a card given by path lies relative to the suite that names it
+    models = tuple(str(path.parent / name) if _is_path(name) else name for name in suite.models)
+    suite = suite.model_copy(update={"models": models})
     for name in suite.models:
         load_card(name)
     for method in (suite.control, suite.reference):
@@ -153,4 +168,27 @@ def load_method(reference: str) -> Method:
                 where=str(path),
                 hint="rlvr-bench list rewards",
             )
-    return method
+    rewards = tuple(_whole(spec, method, path) for spec in method.rewards)
+    return method.model_copy(update={"rewards": rewards})
+
+
+def _whole(spec: RewardSpec, method: Method, path: Path) -> RewardSpec:
+    """Check a reward's parameters against its function and fill in the defaults, so that a plan says them."""
+    signature = inspect.signature(plugins.load(plugins.REWARDS, spec.name)).parameters
+    own = {
+        name: parameter.default
+        for name, parameter in signature.items()
+        if name not in GIVEN and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    for name in spec.parameters:
+        if name not in own:
+            raise FileFormatError(
+                f"reward {spec.name!r} has no parameter {name!r}{did_you_mean(name, list(own))}", where=str(path)
+            )
+    missing = [n for n, default in own.items() if default is inspect.Parameter.empty and n not in spec.parameters]
+    if missing:
+        raise FileFormatError(f"reward {spec.name!r} needs the parameter {missing[0]!r}", where=str(path))
+    wants_labels = "answer" in signature and signature["answer"].default is inspect.Parameter.empty
+    if wants_labels and not method.labels:
+        raise FileFormatError(f"reward {spec.name!r} needs gold answers: set labels: true", where=str(path))
+    return spec.model_copy(update={"parameters": {**own, **spec.parameters}})

@@ -1,8 +1,11 @@
 """Extension points: looking up what entry points declare. Lazy; one broken plug-in never breaks the rest."""
 
+import hashlib
+import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from rlvr_bench.errors import EnvironmentFaultError, NotFoundError
@@ -34,6 +37,14 @@ def load(group: str, name: str) -> Callable[..., Any]:
             where=found[0].value,
             hint="repair or uninstall the package that declares it",
         ) from error
+
+
+def source_digest(group: str, name: str) -> str | None:
+    """Return the SHA-256 of the file that defines a plug-in, None for a built-in (our own digest covers it)."""
+    source = inspect.getsourcefile(load(group, name))
+    if source is None or Path(source).is_relative_to(Path(__file__).parent):
+        return None
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -1,5 +1,6 @@
 """A fake at the outermost seam: an executor that writes records without training anything."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,17 +12,23 @@ from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder, run_name
 from rlvr_bench.runs.store import write_model
 from rlvr_bench.schema.base import seed_from
+from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import Environment, EvaluateInputs, Plan, Stage
 from rlvr_bench.schema.record import Evaluation, Failure, Outcome, Record, StepHealth, Timing, Training
+from rlvr_bench.schema.suite import Suite
 
+WEIGHTS = b"weights"
+WHOLE = hashlib.sha256(WEIGHTS).hexdigest()
 ENVIRONMENT = Environment(versions={"trl": "1"}, code="c", device="cpu: x")
 
 
-def planned(method: str = "ttrl", *, environment: Environment = ENVIRONMENT, **cuts) -> Plan:
-    suite, partial = restrict(catalog.load_suite("micro"), **cuts)
+def planned(
+    method: str | Method = "ttrl", *, environment: Environment = ENVIRONMENT, suite: Suite | None = None, **cuts
+) -> Plan:
+    suite, partial = restrict(suite or catalog.load_suite("micro"), **cuts)
     return make_plan(
         suite,
-        catalog.load_method(method),
+        catalog.load_method(method) if isinstance(method, str) else method,
         [catalog.load_card(name) for name in suite.models],
         environment,
         control=catalog.load_method("random"),
@@ -49,12 +56,18 @@ def training(signal: float = 1.0, tokens: float = 14.0, truncated: float = 0.0) 
         )
         for i in range(3)
     )
-    return Training(steps=steps, rollouts=384, problem_ids=("p",), reward_definition="d", checkpoint_sha256="0" * 64)
+    return Training(
+        steps=steps,
+        rollouts=384,
+        problem_ids=("p",),
+        reward_definition="d",
+        checkpoint_sha256=WHOLE,
+    )
 
 
 @dataclass
 class FakeExecutor:
-    """Finishes stages one poll after another. `gains` by (arm, lineage); the start is at `base`."""
+    """Finishes stages one poll after another. `gains` by (arm, lineage, model or task); the start is at `base`."""
 
     gains: dict[tuple[str, str], float] = field(default_factory=dict)
     base: float = 0.5
@@ -88,6 +101,9 @@ class FakeExecutor:
         self.ran.append(stage.id)
         if stage.id in self.kill:
             return [(folder, -9)]
+        if stage.kind == "train":
+            (folder / layout.CHECKPOINT).mkdir(exist_ok=True)
+            (folder / layout.CHECKPOINT / layout.WEIGHTS).write_bytes(WEIGHTS)
         write_model(folder / layout.RECORD, self.record(stage))
         return [(folder, 0)]
 
@@ -100,7 +116,8 @@ class FakeExecutor:
             found = training(signal=0.0 if stage.cell.model in self.dead else 1.0)
             return Record(digest=stage.digest, kind=stage.kind, training=found, timing=timing)
         lineage = stage.inputs.card.lineage
-        rate = self.base + self.gains.get((stage.cell.arm, lineage), 0.0)
+        keys = [(stage.cell.arm, lineage), (stage.cell.arm, stage.cell.model), (stage.cell.arm, stage.inputs.task.name)]
+        rate = self.base + sum(self.gains.get(key, 0.0) for key in keys)
         evaluation = Evaluation(
             task=stage.inputs.task.name,
             sampled=outcomes(stage.inputs, rate, stage.inputs.samples),

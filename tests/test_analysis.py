@@ -137,3 +137,113 @@ def test_equal_runs_give_equal_bytes(runs, tmp_path) -> None:
     one = judged(runs, gains=world)
     other = judged(tmp_path / "elsewhere", gains=world)
     assert one.model_dump_json() == other.model_dump_json()
+
+
+def flag(report: Report, name: str):
+    return next((f for f in report.flags if f.name == name), None)
+
+
+def test_models_of_a_lineage_that_disagree_in_sign(runs) -> None:
+    world = gains("python", 0.0, 0.0, 0.0) | {("python", "micro-qwen-a"): 0.2, ("python", "micro-qwen-b"): -0.2}
+    report = judged(runs, gains=world)
+    found = flag(report, "split-lineage")
+    assert found and found.about == (Q,)
+    assert "micro-qwen-a +" in found.evidence and "micro-qwen-b -" in found.evidence
+    assert flag(judged(runs, "format", gains=gains("format", 0.2, 0.0, 0.0)), "split-lineage") is None
+
+
+def test_a_lost_control_leaves_the_headline_open_and_the_second_line_standing(runs) -> None:
+    lost = {f"micro-olmo-{m}/random/seed-{s}/train" for m in "ab" for s in (11, 12)}
+    report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
+    assert report.verdict.word is VerdictWord.INCONCLUSIVE
+    assert O in report.verdict.sentence
+    assert report.over_start.word is VerdictWord.GENERALISES
+    assert [ln.credited for ln in report.lineages] == [True, True, False]
+
+
+def test_a_model_without_control_is_named_and_stays_in_the_second_line(runs) -> None:
+    lost = {f"micro-olmo-a/random/seed-{s}/train" for s in (11, 12)}
+    report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
+    assert report.verdict.word is VerdictWord.GENERALISES
+    assert {m.model for m in report.models} >= {"micro-olmo-a"}
+    found = flag(report, "incomplete")
+    assert found and "no control run for micro-olmo-a" in found.evidence
+
+
+def test_a_model_without_any_result_is_named(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail={"micro-olmo-a/baseline/arithmetic"})
+    assert report.not_measured == ("micro-olmo-a",)
+    found = flag(report, "incomplete")
+    assert found and "no result at all for micro-olmo-a" in found.evidence
+
+
+def test_a_lost_reference_is_said(runs) -> None:
+    lost = {f"micro-{ln}-{m}/ground-truth/seed-{s}/train" for ln in ("qwen", "olmo") for m in "ab" for s in (11, 12)}
+    found = flag(judged(runs, gains=gains("python", 0.3, 0.0, 0.0), fail=lost), "no-reference")
+    assert found and set(found.about) == {Q, O}
+
+
+def test_single_runs_have_a_tipping_point(runs) -> None:
+    report = judged(runs, plan=planned("python", seeds=1), gains=gains("python", 0.15, 0.15, 0.15))
+    assert report.verdict.word is VerdictWord.GENERALISES
+    assert report.verdict.tipping_sd is not None
+    assert 0.02 < report.verdict.tipping_sd < 0.2
+    found = flag(report, "single-run")
+    assert found and f"{100 * report.verdict.tipping_sd:.2f} points" in found.evidence
+    assert judged(runs, gains=gains("python", 0.15, 0.15, 0.15)).verdict.tipping_sd is None
+
+
+def test_one_model_stands_for_its_lineage_in_words(runs) -> None:
+    plan = planned("python", models=["micro-qwen-a", "micro-olmo-a"])
+    report = judged(runs, plan=plan, gains=gains("python", 0.3, 0.0, 0.0))
+    assert "in the one micro-qwen model tested" in report.verdict.sentence
+
+
+def test_the_printed_prior_is_the_one_used(runs) -> None:
+    report = judged(runs, "format", gains=gains("format", 0.3, 0.0, 0.0))
+    assert "prior 4.0" in report.assumptions[0]
+    assert "prior 2.0" in judged(runs, gains=gains("python", 0.3, 0.0, 0.0)).assumptions[0]
+    small = judged(runs, plan=planned("python", limit=100), gains=gains("python", 0.3, 0.0, 0.0))
+    assert "prior 3.0" in small.assumptions[0]
+
+
+def test_sharpened_and_mostly_format(runs, monkeypatch) -> None:
+    import tests.fakes as fakes
+
+    real = fakes.outcomes
+
+    def tilted(inputs, rate, samples):
+        """Greedy is 20 points above sampling, and the untrained model leaves 15 % unparsed."""
+        found = real(inputs, rate + (0.2 if samples == 1 else 0.0), samples)
+        rise = 0.15 if inputs.checkpoint is None else 0.0
+        return tuple(
+            o.model_copy(update={"unparsed": int(i < rise * len(found)) * samples}) for i, o in enumerate(found)
+        )
+
+    monkeypatch.setattr(fakes, "outcomes", tilted)
+    report = judged(runs, gains=gains("python", 0.2, 0.45, 0.0))
+    sharp, form = flag(report, "sharpened"), flag(report, "mostly-format")
+    assert sharp and {m.rsplit("-", 1)[0] for m in sharp.about} == {Q}
+    assert form and {m.rsplit("-", 1)[0] for m in form.about} == {Q}
+
+
+def two_tasks():
+    from rlvr_bench import catalog
+
+    suite = catalog.load_suite("micro")
+    problems = suite.tasks[0].problems.model_copy(update={"count": 60})
+    side = suite.tasks[0].model_copy(update={"name": "side", "deciding": False, "problems": problems})
+    return suite.model_copy(update={"tasks": (*suite.tasks, side)})
+
+
+def test_a_task_that_does_not_decide_is_shown_and_cannot_void_a_cell(runs) -> None:
+    plan = planned("python", suite=two_tasks())
+    lost = {f"micro-olmo-{m}/python/seed-{s}/side" for m in "ab" for s in (11, 12)}
+    world = gains("python", 0.3, 0.3, 0.3) | {("python", "side"): -0.3}
+    report = judged(runs, plan=plan, gains=world, fail=lost)
+    assert report.verdict.word is VerdictWord.GENERALISES
+    assert report.problems == 400
+    deciding, side = report.tasks
+    assert (deciding.deciding, side.deciding, side.problems) == (True, False, 60)
+    assert set(side.gains) == {Q, L}
+    assert side.gains[Q].estimate < 0.1 < deciding.gains[Q].estimate

@@ -127,3 +127,56 @@ def test_digest_is_of_the_content() -> None:
     suite = catalog.load_suite("micro")
     assert digest(suite) == digest(suite.model_dump(mode="json")) == digest(catalog.load_suite("micro"))
     assert digest(suite) != digest(suite.model_copy(update={"seeds": (1,)}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            ("  - name: boxed", "  - {name: random, parameters: {gama: 0.9}}"),
+            "'gama'; did you mean 'gamma'",
+        ),
+        (("  - name: boxed", "  - {name: random, parameters: {seed: 3}}"), "no parameter 'seed'"),
+        (("  - name: boxed", "  - name: ground-truth"), "set labels: true"),
+        (("name: mine", "name: a/../../b"), "name: "),
+        (("name: mine", "name: baseline"), "untouched model"),
+    ],
+)
+def test_what_a_method_may_not_say(tmp_path: Path, change, words) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(METHOD.replace(*change, 1))
+    with pytest.raises(FileFormatError) as caught:
+        catalog.load_method(str(path))
+    assert words in caught.value.message
+
+
+def test_defaults_of_a_reward_are_written_out(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(METHOD.replace("name: boxed", "name: random"))
+    assert catalog.load_method(str(path)).rewards == catalog.load_method("random").rewards
+
+
+def test_a_task_may_not_be_called_train() -> None:
+    good = catalog.load_suite("micro").model_dump()
+    with pytest.raises(ValueError, match="training stage"):
+        Suite.model_validate({**good, "tasks": [{**good["tasks"][0], "name": "train"}]})
+
+
+def test_a_suite_by_path_finds_its_cards_beside_it(tmp_path: Path, monkeypatch) -> None:
+    from rlvr_bench.cli.inputs import plan_of
+
+    text = (catalog.folder("suite") / "micro.yaml").read_text()
+    line = next(row for row in text.splitlines() if row.startswith("models:"))
+    (tmp_path / "mine.yaml").write_text(text.replace(line, "models: [./card.yaml, micro-olmo-a]"))
+    card = (catalog.folder("model") / "micro-qwen-a.yaml").read_text()
+    (tmp_path / "card.yaml").write_text(card.replace("name: micro-qwen-a", "name: my-qwen"))
+    monkeypatch.chdir("/")
+    plan = plan_of("python", str(tmp_path / "mine.yaml"))
+    assert plan.suite.models == ("my-qwen", "micro-olmo-a")
+    for old, new, words in (
+        ("source: micro-arithmetic", "source: nothing", "unknown problem source"),
+        ("lm_eval_task: rlvr_micro_arithmetic", "lm_eval_task: nothing", "unknown lm-eval task"),
+    ):
+        (tmp_path / "bad.yaml").write_text(text.replace(old, new))
+        with pytest.raises(NotFoundError, match=words):
+            plan_of("python", str(tmp_path / "bad.yaml"))

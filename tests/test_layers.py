@@ -19,6 +19,7 @@ LAYERS = [
     {"planning", "runs"},
     {"backends"},
     {"engine", "diagnostics"},
+    {"judgement"},
     {"analysis"},
     {"reporting"},
     {"cli"},

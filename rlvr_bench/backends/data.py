@@ -12,6 +12,12 @@ from rlvr_bench.scoring import check_gold
 SOURCES: dict[str, Callable[..., list[Problem]]] = {"micro-arithmetic": micro_arithmetic}
 
 
+def check_source(wanted: ProblemSet) -> None:
+    """Raise NotFoundError where a problem set names an unknown source."""
+    if wanted.source not in SOURCES:
+        raise NotFoundError(f"unknown problem source {wanted.source!r}", hint="known: " + ", ".join(SOURCES))
+
+
 @cache
 def _generated(source: str, count: int, arguments: tuple[tuple[str, str | int], ...]) -> list[Problem]:
     """Ask a source once in a process: an evaluation needs the same problems several times."""
@@ -24,8 +30,7 @@ def load_problems(wanted: ProblemSet) -> list[Problem]:
     Raises NotFoundError for an unknown source, UsageError for bad arguments, too few problems, a double
     id or a gold answer that the grader cannot decide.
     """
-    if wanted.source not in SOURCES:
-        raise NotFoundError(f"unknown problem source {wanted.source!r}", hint="known: " + ", ".join(SOURCES))
+    check_source(wanted)
     try:
         found = _generated(wanted.source, wanted.count, tuple(sorted(wanted.arguments.items())))
     except (TypeError, ValueError) as error:

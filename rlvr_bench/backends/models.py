@@ -1,23 +1,13 @@
 """Loading models and tokenizers. Safetensors only, no remote code, digests checked before loading."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from rlvr_bench.backends.micro import TOKENIZER, WEIGHTS
 from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.runs import layout
+from rlvr_bench.runs.store import file_digest
 from rlvr_bench.schema.card import Card
-
-WEIGHT_FILE = "model.safetensors"
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    h = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            h.update(block)
-    return h.hexdigest()
 
 
 def check_weights(card: Card) -> Path:
@@ -26,7 +16,7 @@ def check_weights(card: Card) -> Path:
     Raises EnvironmentFaultError where the file is missing or is not the one that the card names.
     """
     folder = WEIGHTS / card.weights.folder
-    path = folder / WEIGHT_FILE
+    path = folder / layout.WEIGHTS
     if not path.is_file():
         raise EnvironmentFaultError(
             f"the weights of {card.name} are missing",

@@ -1,8 +1,7 @@
 """Training through TRL's GRPOTrainer, with several updates per rollout phase so that clipping acts.
 
-With TRL's defaults there is one update per rollout batch, the ratio is 1, and clipping never acts
-(docs/statistics.md says why that matters to random rewards); here `updates_per_step` micro-batches are
-cut from each rollout batch, as in the paper.
+With TRL's defaults there is one update per rollout batch, the ratio is 1, and clipping never acts; here
+`updates_per_step` micro-batches are cut from each rollout batch, as in the paper.
 """
 
 import json
@@ -14,10 +13,11 @@ from typing import Any
 
 from rlvr_bench import plugins
 from rlvr_bench.backends.data import load_problems
-from rlvr_bench.backends.models import WEIGHT_FILE, file_digest, load_model, load_tokenizer
+from rlvr_bench.backends.models import load_model, load_tokenizer
 from rlvr_bench.errors import RlvrBenchError
 from rlvr_bench.rewards.conversation import texts
 from rlvr_bench.runs import layout
+from rlvr_bench.runs.store import file_digest
 from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.plan import TrainInputs
 from rlvr_bench.schema.problem import Problem
@@ -242,7 +242,7 @@ def train(inputs: TrainInputs, folder: Path) -> Training:
         rollouts=len(rollouts.rows["reward"]),
         problem_ids=tuple(sorted({p.id for p in chosen})),
         reward_definition=digest([spec.model_dump(mode="json") for spec in inputs.rewards]),
-        checkpoint_sha256=file_digest(checkpoint / WEIGHT_FILE),
+        checkpoint_sha256=file_digest(checkpoint / layout.WEIGHTS),
     )
 
 

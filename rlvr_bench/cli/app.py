@@ -2,13 +2,14 @@
 
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from rlvr_bench import __version__
-from rlvr_bench.cli import listing, plan, report, status, validate
-from rlvr_bench.errors import InterruptedRunError, RlvrBenchError, UsageError
+from rlvr_bench.cli import listing, output, plan, report, status, validate
+from rlvr_bench.errors import EnvironmentFaultError, InterruptedRunError, RlvrBenchError, UsageError
 
 app = typer.Typer(
     name="rlvr-bench",
@@ -52,36 +53,35 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line on some arguments and return the exit code."""
-    from rlvr_bench.cli import output
-
     try:
-        code = app(arguments, prog_name="rlvr-bench", standalone_mode=False)
+        code = app(arguments or ["--help"], prog_name="rlvr-bench", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except RlvrBenchError as error:
-        if os.environ.get("RLVR_BENCH_DEBUG") == "1":
-            raise
-        output.fail(error)
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        output.fail(InterruptedRunError("interrupted", hint="run the same command again to go on"))
-        return InterruptedRunError.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception as error:
-        if hasattr(error, "format_message"):  # a slip on the command line, whichever click Typer carries
-            context = getattr(error, "ctx", None)
-            verb = context.command_path if context else "rlvr-bench"
-            output.fail(UsageError(error.format_message(), hint=f"{verb} --help"))
-            return UsageError.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        shown = _shown(error)
         if os.environ.get("RLVR_BENCH_DEBUG") == "1":
-            raise
-        output.fail(
-            RlvrBenchError(
-                f"internal error: {type(error).__name__}: {error}", hint="rlvr-bench --debug ... shows where"
-            )
-        )
-        return RlvrBenchError.exit_code
+            traceback.print_exc()
+        output.fail(shown)
+        return shown.exit_code
+
+
+def _shown(error: BaseException) -> RlvrBenchError:
+    """Return an error as the user sees it."""
+    if isinstance(error, RlvrBenchError):
+        return error
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return InterruptedRunError("interrupted", hint="run the same command again to go on")
+    if isinstance(error, OSError):
+        where = str(error.filename) if error.filename else None
+        return EnvironmentFaultError(f"the file system refuses: {error.strerror or error}", where=where)
+    if hasattr(error, "format_message"):  # a slip on the command line, whichever click Typer carries
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context else "rlvr-bench"
+        return UsageError(error.format_message(), hint=f"{verb} --help")
+    words = f"internal error: {type(error).__name__}: {error}"
+    return RlvrBenchError(words, hint="the same with `rlvr-bench --debug` in front shows where")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from rlvr_bench.cli import output
+from rlvr_bench.diagnostics.health import LENGTH_COLLAPSE, dead_reward
 from rlvr_bench.engine.runner import Event
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder
@@ -104,11 +105,11 @@ def warnings(event: Event) -> list[str]:
         return []
     steps = training.steps
     found = []
-    if all(s.groups_with_signal == 0 for s in steps):
+    if dead_reward([training]):
         found.append("no group ever had a reward that varied: nothing could be learned")
     if len(steps) >= WARN_STEPS and all(s.truncated == 1 for s in steps[-WARN_STEPS:]):
         found.append("every completion is cut off at max_completion_tokens")
-    if steps[-1].completion_tokens < 0.2 * steps[0].completion_tokens:
+    if steps[-1].completion_tokens < LENGTH_COLLAPSE * steps[0].completion_tokens:
         found.append(
             f"completions collapsed from {steps[0].completion_tokens:.0f} to {steps[-1].completion_tokens:.0f} tokens"
         )

@@ -36,10 +36,23 @@ def _of_plan(report: Report, plan: Plan) -> Iterator[Flag]:
         yield Flag(name="no-control", evidence=f"{why}: elicitation is not ruled out")
     if report.reference is None:
         yield Flag(name="no-reference", evidence="no ground-truth arm shows that these models can be trained here")
+    elif without := tuple(ln.lineage for ln in report.lineages if ln.reference_gain is None):
+        yield Flag(name="no-reference", about=without, evidence=f"{report.reference} has no result here")
     if len(plan.suite.seeds) == 1:
-        yield Flag(name="single-run", evidence="one run of each cell: the run-to-run SD is assumed, not measured")
+        tip = report.verdict.tipping_sd
+        until = (
+            f"the verdict would change at {100 * tip:.2f} points"
+            if tip
+            else "no SD up to 20 points changes the verdict"
+        )
+        yield Flag(name="single-run", evidence=f"one run of each cell: the run-to-run SD is assumed; {until}")
     if report.failures:
-        yield Flag(name="incomplete", evidence=f"{len(report.failures)} of {len(plan.stages)} stages have no result")
+        lost = [f"no result at all for {', '.join(report.not_measured)}"] if report.not_measured else []
+        uncompared = [m.model for m in report.models if report.control and not m.control]
+        if uncompared:
+            lost.append(f"no control run for {', '.join(uncompared)}, which are not in the headline")
+        said = "; ".join([f"{len(report.failures)} of {len(plan.stages)} stages have no result", *lost])
+        yield Flag(name="incomplete", evidence=said)
 
 
 def _of_models(report: Report) -> Iterator[Flag]:
@@ -51,6 +64,12 @@ def _of_models(report: Report) -> Iterator[Flag]:
             ]
             yield Flag(name=name, about=tuple(m.model for m in hit), evidence="; ".join(said))
     kept = [m for m in report.models if m.excluded is None]
+    for lineage in dict.fromkeys(m.lineage for m in kept):
+        mine = [m for m in kept if m.lineage == lineage]
+        up, down = [m for m in mine if m.gain.lower > 0], [m for m in mine if m.gain.upper < 0]
+        if up and down:
+            signs = "; ".join(f"{m.model} {100 * m.gain.estimate:+.1f}" for m in (*up, *down))
+            yield Flag(name="split-lineage", about=(lineage,), evidence=f"its models disagree in sign: {signs} points")
     yield from _explained(
         "sharpened", SHARPENED_SHARE, "greedy decoding alone gives", [(m, m.before_greedy - m.before) for m in kept]
     )

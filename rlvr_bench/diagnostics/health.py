@@ -48,13 +48,13 @@ def why_unhealthy(training: Training, before: Evaluation, after: Evaluation) -> 
     return None
 
 
-def why_excluded(before: Evaluation, runs: Sequence[Training], rule: Rule) -> str | None:
+def why_excluded(before: Sequence[Outcome], runs: Sequence[Training], rule: Rule) -> str | None:
     """Return why a model leaves the rule (`dead-reward`, `saturated`, `floor`), or None."""
     if dead_reward(runs):
         return "dead-reward"
-    accuracy = share(before.sampled, "correct")
+    accuracy = share(before, "correct")
     if accuracy > rule.ceiling:
         return "saturated"
-    if accuracy < rule.floor and share(before.sampled, "unparsed") > rule.floor_unparsed:
+    if accuracy < rule.floor and share(before, "unparsed") > rule.floor_unparsed:
         return "floor"
     return None

@@ -68,6 +68,7 @@ def run_plan(
     `runs`. A failed stage leaves its siblings running and is owed again next time. Raises
     InterruptedRunError on Ctrl-C, after stopping the running stages.
     """
+    store.refuse_foreign(run)
     with store.locked(run):
         store.start_run(run, plan)
         store.append_event(run, {"event": "run-started", "stages": len(plan.stages)})
@@ -80,7 +81,7 @@ def run_plan(
 
         for stage in plan.stages:
             record = store.read_record(run, stage)
-            if record is not None and record.failure is None:
+            if record is not None and record.failure is None and _usable(run, stage, record, plan):
                 state.done.add(stage.id)
                 tell("kept", stage, record)
             elif store.adopt(run, stage, runs):
@@ -92,7 +93,7 @@ def run_plan(
             if state.owed:
                 executor.start()
             while state.owed or state.running:
-                _fill(state, run, executor, tell)
+                _fill(state, run, runs, executor, tell)
                 for folder, code in executor.poll(POLL_SECONDS):
                     _collect(state, run, runs, folder, code, tell)
                 on_tick()
@@ -110,10 +111,19 @@ def run_plan(
         return tuple(stage.id for stage in plan.stages if stage.id in state.failed)
 
 
+def _usable(run: RunFolder, stage: Stage, record: Record, plan: Plan) -> bool:
+    """Return whether a finished stage can be built upon: a training whose weights are still to be
+    evaluated must have them whole, or it is owed again."""
+    users = [other for other in plan.stages if stage.id in other.needs]
+    if all(done is not None and done.failure is None for done in (store.read_record(run, u) for u in users)):
+        return True
+    return store.checkpoint_is_whole(run.stage(stage.id), record)
+
+
 Tell = Callable[..., None]
 
 
-def _fill(state: _State, run: RunFolder, executor: Executor, tell: Tell) -> None:
+def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: Tell) -> None:
     """Hand out stages whose needs are met; a stage whose need failed cannot run."""
     for stage in list(state.owed):
         if any(need in state.failed for need in stage.needs):
@@ -122,6 +132,10 @@ def _fill(state: _State, run: RunFolder, executor: Executor, tell: Tell) -> None
             tell("blocked", stage)
         elif len(state.running) < executor.capacity and all(need in state.done for need in stage.needs):
             state.owed.remove(stage)
+            if store.adopt(run, stage, runs):  # an equal stage, of this run or another, ended meanwhile
+                state.done.add(stage.id)
+                tell("cached", stage, store.read_record(run, stage))
+                continue
             folder = run.stage(stage.id)
             (folder / layout.RECORD).unlink(missing_ok=True)
             store.write_model(folder / layout.STAGE, stage)

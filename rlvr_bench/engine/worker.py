@@ -18,7 +18,7 @@ from typing import Literal
 
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
-from rlvr_bench.runs.store import write_model
+from rlvr_bench.runs.store import sync_tree, write_model
 from rlvr_bench.schema.plan import Stage, TrainInputs
 from rlvr_bench.schema.record import Failure, Record, Timing
 
@@ -49,6 +49,7 @@ def run_stage(folder: Path) -> Record:
         ),
         **result,
     )
+    sync_tree(folder)
     write_model(folder / layout.RECORD, record)
     return record
 

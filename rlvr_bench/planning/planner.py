@@ -28,11 +28,11 @@ def make_plan(
     Raises UsageError for a combination that must not or cannot run.
     """
     _check(suite, method, cards)
-    if control is not None and _same_signal(method, control):
-        control = None
-    arms: list[tuple[str, Method]] = [(method.name, method)]
     if control is not None:
         control = _control_of(method, control)
+        control = None if _same_signal(method, control) else control
+    arms: list[tuple[str, Method]] = [(method.name, method)]
+    if control is not None:
         arms.append((control.name, control))
     if reference is not None and not _same_signal(method, reference):
         if reference.name == method.name:
@@ -45,6 +45,8 @@ def make_plan(
         for name, arm in arms:
             for card in cards:
                 stages += _cell(suite, card, name, arm, seed, environment)
+    ids = [stage.id for stage in stages]
+    assert len(set(ids)) == len(ids), "two stages share an id"
     return Plan(
         suite=suite,
         method=method,
@@ -99,7 +101,10 @@ def _limited(task: TaskSpec, limit: int) -> TaskSpec:
 
 def _check(suite: Suite, method: Method, cards: Sequence[Card]) -> None:
     if [card.name for card in cards] != list(suite.models):
-        raise UsageError(f"suite {suite.name} names other models than the cards given")
+        raise UsageError(
+            f"suite {suite.name} names the models {', '.join(suite.models)}, "
+            f"the cards are of {', '.join(card.name for card in cards)}"
+        )
     if method.labels and method.data == "test-prompts":
         raise UsageError(
             f"method {method.name} would train on the gold answers of the evaluation problems",

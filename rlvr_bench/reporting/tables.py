@@ -71,6 +71,16 @@ def as_markdown(report: Report) -> str:
                 m.excluded or "",
             )
         )
+    if len(report.tasks) > 1:
+        lineages = [ln.lineage for ln in report.lineages]
+        lines += [
+            "",
+            _row("task", "problems", "decides", *lineages),
+            _row("---", "---", "---", *["---"] * len(lineages)),
+        ]
+        for task in report.tasks:
+            gains = [words.interval(task.gains.get(lineage)) for lineage in lineages]
+            lines.append(_row(task.task, str(task.problems), "yes" if task.deciding else "no", *gains))
     for title, entries in (
         ("Flags", [words.flag_line(flag) for flag in report.flags]),
         ("Partial", list(report.partial)),

@@ -35,6 +35,18 @@ def lineage_table(report: Report) -> Table:
     return table
 
 
+def task_table(report: Report) -> Table:
+    """Return each task's gains alone, where there are several."""
+    table = _table()
+    lineages = [ln.lineage for ln in report.lineages]
+    for name in ("task", "problems", *lineages):
+        table.add_column(name, no_wrap=True)
+    for task in report.tasks:
+        gains = [words.interval(task.gains.get(lineage)) for lineage in lineages]
+        table.add_row(task.task + ("" if task.deciding else " (decides nothing)"), str(task.problems), *gains)
+    return table
+
+
 def model_table(report: Report) -> Table:
     """Return one row a model: accuracy before, after each seed, and how it answers."""
     table = _table()
@@ -86,12 +98,18 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     _print(console, "")
     _print(console, lineage_table(report))
     _print(console, "")
+    if len(report.tasks) > 1:
+        _print(console, task_table(report))
+        _print(console, "")
+    split = [flag for flag in report.flags if flag.name == "split-lineage"]
+    for flag in split:
+        _line(console, "beware: ", words.flag_line(flag))
     _line(console, "verdict:", verdict, "bold")
     _line(console, "because:", report.verdict.sentence)
     if report.verdict.harmed:
         _line(console, "harmed: ", ", ".join(report.verdict.harmed))
     _line(console, "over the starting model alone:", words.word(report.over_start))
-    for i, flag in enumerate(report.flags):
+    for i, flag in enumerate(flag for flag in report.flags if flag not in split):
         _line(console, "flags:  " if i == 0 else "        ", words.flag_line(flag))
     if report.partial:
         _line(console, "partial:", "; ".join(report.partial) + " (not fit for the leaderboard)")

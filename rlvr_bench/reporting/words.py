@@ -34,7 +34,8 @@ def word(verdict: Verdict) -> str:
 def basis(report: Report) -> str:
     """Return what the verdict rests on, in a few words."""
     seeds = f"{report.seeds} {'seed' if report.seeds == 1 else 'seeds'}"
-    return f"rule 1, 95% intervals, {seeds}, {report.problems} problems x {report.samples_after} samples"
+    control = "" if report.control else "; no random-reward control: elicitation is not ruled out"
+    return f"rule 1, 95% intervals, {seeds}, {report.problems} problems x {report.samples_after} samples{control}"
 
 
 def flag_line(flag: Flag) -> str:

@@ -11,6 +11,7 @@ LOG = "log.txt"
 METRICS = "metrics.jsonl"
 ROLLOUTS = "rollouts.parquet"
 CHECKPOINT = "checkpoint"
+WEIGHTS = "model.safetensors"
 COMPLETIONS = "completions.jsonl.gz"
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rlvr_bench import plugins
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.schema.plan import Environment
 
@@ -19,7 +21,7 @@ DECIDING_LIBRARIES = (
     "transformers",
     "trl",
 )
-DECIDING_ROOMS = ("backends", "rewards", "scoring")
+DECIDING_ROOMS = ("backends", "engine", "rewards", "schema", "scoring")
 
 
 @cache
@@ -44,8 +46,11 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def environment() -> Environment:
-    """Return this machine's environment. Raises EnvironmentFaultError where a library is missing."""
+def environment(rewards: Iterable[str] = ()) -> Environment:
+    """Return this machine's environment, with the source digests of the named rewards that are not ours.
+
+    Raises EnvironmentFaultError where a library is missing.
+    """
     versions = {"python": platform.python_version()}
     for name in DECIDING_LIBRARIES:
         try:
@@ -54,4 +59,5 @@ def environment() -> Environment:
             raise EnvironmentFaultError(
                 f"{name} is not installed", hint="pip install --force-reinstall rlvr-bench"
             ) from error
-    return Environment(versions=versions, code=code_digest(), device=f"cpu: {_processor()}")
+    outside = {name: digest for name in rewards if (digest := plugins.source_digest(plugins.REWARDS, name))}
+    return Environment(versions=versions, code=code_digest(), device=f"cpu: {_processor()}", rewards=outside)

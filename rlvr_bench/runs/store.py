@@ -1,6 +1,7 @@
 """Durable files: atomic JSON, the journal, the lock, records, and the shared cache of finished stages."""
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -41,15 +42,21 @@ def write_model(path: Path, value: BaseModel) -> None:
     write_text(path, value.model_dump_json(indent=1) + "\n")
 
 
+def refuse_foreign(run: RunFolder) -> None:
+    """Raise UsageError where the folder holds something, and not a run; nothing in it is touched."""
+    if run.plan.exists() or not run.path.exists():
+        return
+    if any(item != run.lock and not item.name.startswith(".") for item in run.path.iterdir()):
+        raise UsageError("the folder is not empty and holds no run", where=str(run.path))
+
+
 def start_run(run: RunFolder, plan: Plan) -> None:
     """Create the run folder, or check that an existing one holds this very plan.
 
     Raises InputsChangedError naming the keys that differ.
     """
-    run.path.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(run)
     if not run.plan.exists():
-        if any(item != run.lock for item in run.path.iterdir()):
-            raise UsageError(f"the folder is not empty and holds no run: {run.path}", where=str(run.path))
         write_model(run.plan, plan)
         return
     old = read_plan(run)
@@ -156,7 +163,53 @@ def locked(run: RunFolder) -> Iterator[None]:
         file.truncate()
         file.write(f"host {socket.gethostname()} pid {os.getpid()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def is_locked(run: RunFolder) -> bool:
+    """Return whether a process works on the run now, by the holder that the lock names."""
+    try:
+        words = run.lock.read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return False
+    if len(words) != 4:
+        return False
+    if words[1] != socket.gethostname():
+        return True  # another machine's process: not known to be gone
+    try:
+        os.kill(int(words[3]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring every file of a folder to the disk: a record must not outlive what it speaks of."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def checkpoint_is_whole(folder: Path, record: Record) -> bool:
+    """Return whether a finished training's weights are still those of its record; True for other stages."""
+    if record.training is None:
+        return True
+    path = folder / layout.CHECKPOINT / layout.WEIGHTS
+    return path.is_file() and file_digest(path) == record.training.checkpoint_sha256
 
 
 def _link_tree(source: Path, target: Path, *, leave_out: Collection[str] = ()) -> None:
@@ -169,6 +222,8 @@ def _link_tree(source: Path, target: Path, *, leave_out: Collection[str] = ()) -
             _link_tree(item, target / item.name)
             continue
         try:
+            if item.name == layout.RECORD:  # small, and what is believed: a copy of its own
+                raise OSError
             os.link(item, target / item.name)
         except OSError:
             shutil.copy2(item, target / item.name)
@@ -177,8 +232,9 @@ def _link_tree(source: Path, target: Path, *, leave_out: Collection[str] = ()) -
 def publish(run: RunFolder, stage: Stage, runs: Path) -> None:
     """Share a finished stage through the cache. Whoever renames first wins; equal digests are equal work."""
     target = layout.cache_of(runs, stage.digest)
-    if target.exists():
+    if _cached(target, stage) is not None:
         return
+    shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
     _link_tree(run.stage(stage.id), temporary, leave_out=(layout.STAGE, layout.LOG))
@@ -188,14 +244,21 @@ def publish(run: RunFolder, stage: Stage, runs: Path) -> None:
         shutil.rmtree(temporary)
 
 
+def _cached(folder: Path, stage: Stage) -> Record | None:
+    """Return the record of a cache entry that is whole, or None."""
+    try:
+        record = Record.model_validate_json((folder / layout.RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValidationError, UnicodeDecodeError):
+        return None
+    good = record.digest == stage.digest and record.failure is None and checkpoint_is_whole(folder, record)
+    return record if good else None
+
+
 def adopt(run: RunFolder, stage: Stage, runs: Path) -> bool:
     """Take a stage from the cache into the run. The record comes last: it is the commit point."""
     source = layout.cache_of(runs, stage.digest)
-    try:
-        record = Record.model_validate_json((source / layout.RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValidationError, UnicodeDecodeError):
-        return False
-    if record.digest != stage.digest or record.failure is not None:
+    record = _cached(source, stage)
+    if record is None:
         return False
     folder = run.stage(stage.id)
     if folder.exists():
@@ -204,15 +267,3 @@ def adopt(run: RunFolder, stage: Stage, runs: Path) -> bool:
     write_model(folder / layout.STAGE, stage)
     write_model(folder / layout.RECORD, record)
     return True
-
-
-def is_locked(run: RunFolder) -> bool:
-    """Return whether a process works on the run now."""
-    try:
-        with run.lock.open("r", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        pass
-    return False

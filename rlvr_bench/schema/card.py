@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.base import Frozen, Name
 
 
 class EmbeddedWeights(Frozen):
@@ -19,9 +19,9 @@ class Card(Frozen):
     """One model. `family` is the release line, `lineage` its root; the rule counts lineages."""
 
     schema_version: Literal[1]
-    name: str
-    family: str
-    lineage: str
+    name: Name
+    family: Name
+    lineage: Name
     architecture: str
     parameters: int = Field(gt=0)
     context_tokens: int = Field(gt=0)

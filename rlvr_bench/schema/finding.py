@@ -67,12 +67,16 @@ class LineageFinding(Frozen):
 
 
 class Verdict(Frozen):
-    """A word, the lineages it names, its sentence, and what speaks beside it."""
+    """A word, the lineages it names, its sentence, and what speaks beside it.
+
+    `tipping_sd`: with single runs, the run-to-run SD at which the word would change (None: not up to 20 points).
+    """
 
     word: VerdictWord
     lineages: tuple[str, ...] = ()
     sentence: str
     harmed: tuple[str, ...] = ()
+    tipping_sd: float | None = None
 
 
 class Flag(Frozen):
@@ -81,6 +85,15 @@ class Flag(Frozen):
     name: str
     about: tuple[str, ...] = ()
     evidence: str
+
+
+class TaskFinding(Frozen):
+    """One task alone: gains over the start by lineage. Only deciding tasks enter the verdict."""
+
+    task: str
+    deciding: bool
+    problems: int
+    gains: dict[str, Gain]
 
 
 class StageFailure(Frozen):
@@ -109,7 +122,9 @@ class Report(Frozen):
     flags: tuple[Flag, ...]
     lineages: tuple[LineageFinding, ...]
     models: tuple[ModelFinding, ...]
+    tasks: tuple[TaskFinding, ...]
     not_tested: tuple[str, ...]
+    not_measured: tuple[str, ...]
     assumptions: tuple[str, ...]
     failures: tuple[StageFailure, ...]
     seeds: int

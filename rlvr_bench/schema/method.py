@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.base import Frozen, Name
 from rlvr_bench.schema.suite import TrainingSettings
 
 
@@ -35,7 +35,7 @@ class Method(Frozen):
     """A training signal, whole: one YAML file."""
 
     schema_version: Literal[1]
-    name: str
+    name: Name
     title: str
     source: str
     rewards: tuple[RewardSpec, ...] = Field(min_length=1)
@@ -43,6 +43,13 @@ class Method(Frozen):
     labels: bool = False
     grpo: GrpoOverrides = GrpoOverrides()
     notes: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name == "baseline":
+            raise ValueError("'baseline' is the name of the untouched model's arm")
+        return name
 
     def settings(self, suite: TrainingSettings) -> TrainingSettings:
         """Return the suite's settings with this method's changes, checked again as a whole."""

@@ -53,11 +53,13 @@ Inputs = Annotated[TrainInputs | EvaluateInputs, Field(discriminator="kind")]
 
 
 class Environment(Frozen):
-    """What the numbers depend on besides the inputs: versions, our own code, the device."""
+    """What the numbers depend on besides the inputs: versions, our own code, the device, and the source
+    of rewards that plug-ins bring."""
 
     versions: dict[str, str]
     code: str
     device: str
+    rewards: dict[str, str] = Field(default_factory=dict)
 
 
 class Stage(Frozen):
@@ -73,7 +75,10 @@ class Stage(Frozen):
     @staticmethod
     def digest_of(inputs: TrainInputs | EvaluateInputs, environment: Environment) -> str:
         """Return the digest under which equal work is shared between runs."""
-        return digest({"inputs": inputs.model_dump(mode="json"), "environment": environment.model_dump()})
+        around = environment.model_dump()
+        used = {spec.name for spec in inputs.rewards} if isinstance(inputs, TrainInputs) else set()
+        around["rewards"] = {name: code for name, code in environment.rewards.items() if name in used}
+        return digest({"inputs": inputs.model_dump(mode="json"), "environment": around})
 
 
 class Range(Frozen):

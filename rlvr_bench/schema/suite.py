@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.base import Frozen, Name
 
 
 class ProblemSet(Frozen):
     """Problems by the name of their source, with the source's own arguments."""
 
     source: str
-    count: int = Field(ge=1)
+    count: int = Field(ge=2)
     arguments: dict[str, str | int] = Field(default_factory=dict)
 
 
@@ -29,8 +29,8 @@ class Sampling(Frozen):
 class TaskSpec(Frozen):
     """One lm-eval task of the suite. Only `deciding` tasks enter the verdict."""
 
-    name: str
-    lm_eval_task: str
+    name: Name
+    lm_eval_task: Name
     deciding: bool
     problems: ProblemSet
     sampling: Sampling
@@ -92,7 +92,7 @@ class Suite(Frozen):
     """Models, arms, tasks, training budget, seeds and rule. Read once, frozen into `plan.json`."""
 
     schema_version: Literal[1]
-    name: str
+    name: Name
     version: int = Field(ge=1)
     title: str
     why: str
@@ -111,6 +111,8 @@ class Suite(Frozen):
     def _consistent(self) -> "Suite":
         if not any(task.deciding for task in self.tasks):
             raise ValueError("no task is deciding: at least one must carry the verdict")
+        if any(task.name == "train" for task in self.tasks):
+            raise ValueError("a task cannot be called 'train': that is the name of the training stage")
         for label, values in (
             ("models", self.models),
             ("seeds", self.seeds),

@@ -41,10 +41,12 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class RunVariance:
-    """Moderated pooled run-to-run variance of a model's mean gain, with its degrees of freedom."""
+    """Moderated pooled run-to-run variance of a model's mean gain, with its degrees of freedom, the prior
+    SD that it was moderated towards and the SD that was observed (None with single runs)."""
 
     variance: float
     degrees: float
+    prior_sd: float
     observed: float | None
 
 
@@ -85,7 +87,7 @@ def run_variance(runs: Sequence[tuple[Array, ...]], rule: Rule, *, control: bool
     )
     observed_degrees = sum(model[0].shape[0] - 1 for model in runs)
     if observed_degrees == 0:
-        return RunVariance(prior_sd**2, rule.prior_degrees, None)
+        return RunVariance(prior_sd**2, rule.prior_degrees, prior_sd, None)
     between = 0.0
     residual = np.zeros(len(sizes))
     for model in runs:
@@ -100,7 +102,12 @@ def run_variance(runs: Sequence[tuple[Array, ...]], rule: Rule, *, control: bool
     moderated = (rule.prior_degrees * prior_sd**2 + observed_degrees * unexplained) / (
         rule.prior_degrees + observed_degrees
     )
-    return RunVariance(max(moderated, unexplained), rule.prior_degrees + observed_degrees, float(np.sqrt(unexplained)))
+    return RunVariance(
+        variance=max(moderated, unexplained),
+        degrees=rule.prior_degrees + observed_degrees,
+        prior_sd=prior_sd,
+        observed=float(np.sqrt(unexplained)),
+    )
 
 
 @dataclass(frozen=True)

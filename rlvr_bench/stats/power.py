@@ -1,4 +1,4 @@
-"""The smallest gain that can be seen (docs/statistics.md, section 4.2). Pure."""
+"""The smallest gain that can be seen (docs/statistics.md, section 5). Pure."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Components:
 
 
 ASSUMED = Components()
-"""Measured on MATH-500-like simulations (docs/statistics.md, section 8); used before there are data."""
+"""Measured on MATH-500-like simulations (docs/statistics.md, section 5); used before there are data."""
 
 
 def visible_gain(

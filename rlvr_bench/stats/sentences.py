@@ -1,4 +1,6 @@
-"""A verdict in words (docs/statistics.md, "Names and sentences for users"). Points, for people."""
+"""A verdict in words, with sizes in points."""
+
+from collections.abc import Mapping
 
 from rlvr_bench.schema.finding import VerdictWord
 from rlvr_bench.stats.gains import Bounds
@@ -13,12 +15,19 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def sentence(decision: Decision, start: Bounds, control: Bounds | None) -> str:
-    """Return the one sentence that says what the word means for these data."""
+def sentence(
+    decision: Decision, start: Bounds, control: Bounds | None, *, models: Mapping[str, int] | None = None
+) -> str:
+    """Return the one sentence that says what the word means for these data.
+
+    `models` is the number of models of each lineage, to say where one stands for all.
+    """
     rule = start.rule
     groups = start.estimates.groups
-    scale = control or start
+    scales = [start] if control is None else [start, control]
     gain = {g: float(v) for g, v in zip(groups, start.estimates.gain, strict=True)}
+    # a lineage is shown to be small on either scale, so its largest possible gain is the smaller bound
+    largest = {g: min(float(s.upper_equivalence[f]) for s in scales) for f, g in enumerate(groups)}
     named = ", ".join(decision.named)
     rest = [g for g in groups if g not in decision.named]
     margin, small = f"{100 * rule.margin:g}", f"{100 * rule.no_gain:g}"
@@ -33,34 +42,32 @@ def sentence(decision: Decision, start: Bounds, control: Bounds | None) -> str:
         )
     if word is VerdictWord.ONE_FAMILY:
         shown = start.estimates.gain_of(groups.index(decision.named[0]), rule.alpha)
+        one = f" (in the one {named} model tested)" if (models or {}).get(decision.named[0]) == 1 else ""
         return (
             f"Only {named} gains over {over} ({points(shown.estimate)}, 95% interval {points(shown.lower)} to "
-            f"{points(shown.upper)}); every other lineage gains significantly less, and less than {small} points "
-            "or half as much. Do not report this method as a general improvement."
+            f"{points(shown.upper)}){one}; every other lineage gains significantly less, and less than {small} "
+            "points or half as much. Do not report this method as a general improvement."
         )
     if word is VerdictWord.LEANS_ONE_FAMILY:
-        why = decision.why_not_stronger or (
-            f"a gain of up to {points(max(float(scale.upper_equivalence[groups.index(g)]) for g in rest))} points "
-            "elsewhere is not ruled out"
+        reasons = [decision.why_not_stronger] if decision.why_not_stronger else []
+        if decision.undecided:
+            bound = max(largest[g] for g in decision.undecided)
+            where = ", ".join(decision.undecided)
+            reasons.insert(0, f"a gain of up to {points(bound)} points in {where} is not ruled out")
+        return (
+            f"A gain over {over} is shown in {named} only and it is larger than elsewhere, but "
+            f"{'; '.join(reasons)}. {MORE_DATA}"
         )
-        return f"A gain over {over} is shown in {named} only and it is larger than elsewhere, but {why}. {MORE_DATA}"
     if word is VerdictWord.SEVERAL_SO_FAR:
         open_ = decision.why_not_stronger or f"{', '.join(rest)} not decided"
         return f"Gain over {over} shown in {named}; {open_}. {MORE_DATA}"
     if word is VerdictWord.MIXED:
-        missing = [
-            g
-            for g, s, h in zip(groups, decision.shown_small, decision.harmed, strict=True)
-            if g not in decision.named and (s or h)
-        ]
-        undecided = [g for g in rest if g not in missing]
+        undecided = [g for g in rest if g not in decision.missing]
         tail = f"; {', '.join(undecided)} not decided" if undecided else ""
-        return f"Gain shown in {named}; shown to be missing (or a loss) in {', '.join(missing)}{tail}."
+        return f"Gain shown in {named}; shown to be missing (or a loss) in {', '.join(decision.missing)}{tail}."
     if word is VerdictWord.ABSENT:
-        return (
-            f"No lineage gains {small} points or more; largest possible gain "
-            f"{points(float(scale.upper_equivalence.max()))} points."
-        )
+        bound = max(largest.values())
+        return f"No lineage gains {small} points or more; largest possible gain {points(bound)} points."
     if word is VerdictWord.HARMFUL:
         falls = ", ".join(f"{g} {points(gain[g])}" for g in decision.named)
         return f"Accuracy falls in {falls}; no lineage gains."
@@ -73,7 +80,7 @@ def sentence(decision: Decision, start: Bounds, control: Bounds | None) -> str:
         return "One lineage only: nothing can be said about other lineages."
     worst = max(
         detectable(g.standard_error, g.degrees, rule)
-        for g in (scale.estimates.gain_of(f, rule.alpha) for f in range(len(groups)))
+        for g in (scales[-1].estimates.gain_of(f, rule.alpha) for f in range(len(groups)))
     )
     why = f" ({decision.why_not_stronger})" if decision.why_not_stronger else ""
     return f"These data cannot tell{why}; smallest detectable gain {100 * worst:.1f} points. {MORE_DATA}"

@@ -12,13 +12,19 @@ from rlvr_bench.stats.gains import Bounds
 
 @dataclass(frozen=True)
 class Decision:
-    """The word, the lineages it names, and the state of every lineage."""
+    """The word, the lineages it names, and the state of every lineage.
+
+    `missing` are the lineages shown not to gain (at level alpha_equivalence / F, as MIXED asks),
+    `undecided` those that keep LEANS_ONE_FAMILY from being ONE_FAMILY.
+    """
 
     word: VerdictWord
     named: tuple[str, ...]
     credited: tuple[bool, ...]
     shown_small: tuple[bool, ...]
     harmed: tuple[bool, ...]
+    missing: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
     why_not_stronger: str = ""
 
 
@@ -61,9 +67,21 @@ def decide(
     winners = [f for f in range(count) if credited[f]]
     others = [f for f in range(count) if not credited[f]]
 
-    def made(word: VerdictWord, members: Collection[int] = (), why: str = "") -> Decision:
-        names = tuple(groups[f] for f in members)
-        return Decision(word, names, tuple(credited), tuple(small), tuple(harmed), why)
+    missing = [g for g in others if harmed[g] or small_all[g]]
+
+    def made(
+        word: VerdictWord, members: Collection[int] = (), why: str = "", undecided: Collection[int] = ()
+    ) -> Decision:
+        return Decision(
+            word=word,
+            named=tuple(groups[f] for f in members),
+            credited=tuple(credited),
+            shown_small=tuple(small),
+            harmed=tuple(harmed),
+            missing=tuple(groups[g] for g in missing),
+            undecided=tuple(groups[g] for g in undecided),
+            why_not_stronger=why,
+        )
 
     def less_than(f: int, g: int, *, shown: bool) -> bool:
         """On one and the same scale: f gains more than g and, if `shown`, g is small or below the share."""
@@ -72,7 +90,7 @@ def decide(
             for s in scales
         )
 
-    if count + len(untested) < 2 or count < 2:
+    if count < 2:
         return made(VerdictWord.NOT_TESTED, winners)
     if not others:
         if untested:
@@ -82,16 +100,17 @@ def decide(
         f = winners[0]
         if all(less_than(f, g, shown=False) for g in others):
             weak = [groups[g] for g in others if groups[g] in untrainable]
-            if all(less_than(f, g, shown=True) for g in others) and not (untested or weak or doubtful):
+            open_ = [g for g in others if not less_than(f, g, shown=True)]
+            if not (open_ or untested or weak or doubtful):
                 return made(VerdictWord.ONE_FAMILY, winners)
             why = doubtful
             if untested:
                 why = "not tested: " + ", ".join(untested)
             elif weak:
                 why = "even the reference does not gain on " + ", ".join(weak)
-            return made(VerdictWord.LEANS_ONE_FAMILY, winners, why)
+            return made(VerdictWord.LEANS_ONE_FAMILY, winners, why, open_)
     if len(winners) >= 2:
-        if any(harmed[g] or small_all[g] for g in others):
+        if missing:
             if doubtful:
                 return made(VerdictWord.SEVERAL_SO_FAR, winners, doubtful)
             return made(VerdictWord.MIXED, winners)

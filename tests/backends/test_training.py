@@ -98,8 +98,9 @@ def test_labels_reach_only_who_asks(tmp_path: Path, monkeypatch) -> None:
         seen.append(set(columns))
         return [0.0] * len(completions)
 
+    inputs = small("ttrl", steps=1)
     monkeypatch.setattr(plugins, "load", lambda group, name: spy)
-    train(small("ttrl", steps=1), tmp_path)
+    train(inputs, tmp_path)
     assert seen and all("answer" not in columns for columns in seen)
 
 
@@ -114,9 +115,10 @@ def test_labels_reach_only_who_asks(tmp_path: Path, monkeypatch) -> None:
     ],
 )
 def test_a_broken_reward_is_named(tmp_path: Path, monkeypatch, returned, words) -> None:
+    inputs = small("ttrl", steps=1)
     monkeypatch.setattr(plugins, "load", lambda group, name: lambda completions, **_: returned(len(completions)))
     with pytest.raises(RewardError, match=words) as caught:
-        train(small("ttrl", steps=1), tmp_path)
+        train(inputs, tmp_path)
     assert "'majority-vote'" in caught.value.message
 
 

@@ -1,6 +1,7 @@
 """The command line: exit codes, streams, error shape, every verb."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,26 @@ def test_damaged_weights_are_4_before_anything_starts(world, tmp_path, capsys, m
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_wrong_digest_is_4_and_names_the_file(world, tmp_path, capsys, monkeypatch) -> None:
+    shutil.copytree(models.WEIGHTS, tmp_path / "weights")
+    file = tmp_path / "weights" / "micro-olmo-b" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    monkeypatch.setattr(models, "WEIGHTS", tmp_path / "weights")
+    assert validate() == 4
+    err = capsys.readouterr().err
+    assert "the weights of micro-olmo-b are damaged" in err and str(file) in err
+
+
+def test_a_folder_that_cannot_be_written_is_4(world, capsys) -> None:
+    assert validate("--runs", "/proc/nowhere") == 4
+    assert "the file system refuses" in capsys.readouterr().err
+
+
+def test_no_arguments_print_the_help(capsys) -> None:
+    assert rlvr_bench([]) == 0
+    assert "validate" in capsys.readouterr().out
+
+
 def test_a_missing_library_is_4(world, capsys, monkeypatch) -> None:
     from importlib.metadata import PackageNotFoundError
 
@@ -194,8 +215,9 @@ def test_internal_errors_are_70_without_a_trace(world, capsys, monkeypatch) -> N
     err = capsys.readouterr().err
     assert "internal error: RuntimeError: oh" in err and "Traceback" not in err
     monkeypatch.setenv("RLVR_BENCH_DEBUG", "1")
-    with pytest.raises(RuntimeError):
-        validate()
+    assert validate() == 70
+    assert "Traceback" in capsys.readouterr().err
+    assert rlvr_bench(["show", "suite", "mirco"]) == 2  # --debug changes no exit code
 
 
 def test_plan_runs_nothing(world, tmp_path, capsys) -> None:
@@ -289,7 +311,8 @@ def test_golden_report(world, tmp_path, capsys, format) -> None:  # noqa: A002
     assert rlvr_bench(["report", name, "--format", format]) == 0
     found = capsys.readouterr().out.replace(name, "RUN")
     if format == "json":
-        found = json.dumps({**json.loads(found), "plan": "PLAN", "program": "PROGRAM"}, indent=1) + "\n"
+        document = json.loads(found, parse_float=lambda text: round(float(text), 9))
+        found = json.dumps({**document, "plan": "PLAN", "program": "PROGRAM"}, indent=1) + "\n"
     path = GOLDEN / f"python.{format}.txt"
     if os.environ.get("RLVR_BENCH_GOLDEN") == "1":
         path.write_text(found)

@@ -59,7 +59,7 @@ def test_dead_reward() -> None:
     ],
 )
 def test_ceiling_and_floor(before, why) -> None:
-    assert why_excluded(before, [training()], RULE) == why
+    assert why_excluded(before.sampled, [training()], RULE) == why
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,6 @@ def test_a_failed_stage_blocks_only_what_needs_it_and_is_owed_again(runs) -> Non
     mended = FakeExecutor()
     assert go(plan, runs, mended)[0] == ()
     assert mended.ran == [TRAIN, AFTER]
-    assert not (layout.cache_of(runs, "x")).exists()
 
 
 def test_a_failure_is_never_shared(runs) -> None:
@@ -92,8 +91,7 @@ def test_a_half_written_record_is_owed_again(runs, fake) -> None:
     go(plan, runs, fake)
     path = folder_of(plan, runs).stage(TRAIN) / layout.RECORD
     whole = path.read_text()
-    path.unlink()  # the cache holds a hard link: a torn write must not reach it
-    path.write_text(whole[: len(whole) // 2])
+    path.write_text(whole[: len(whole) // 2])  # in place: the cache has a copy of its own
     again = FakeExecutor()
     _, events = go(plan, runs, again)
     assert [e.kind for e in events if e.stage.id == TRAIN] == ["cached"]
@@ -127,6 +125,7 @@ def test_a_folder_that_holds_something_else_is_not_touched(runs) -> None:
     (folder.path / "thesis.tex").write_text("x")
     with pytest.raises(UsageError, match="holds no run"):
         go(planned(**CUT), runs, FakeExecutor(), folder)
+    assert [p.name for p in folder.path.iterdir()] == ["thesis.tex"]
 
 
 def test_two_runners_on_one_folder(runs) -> None:
@@ -147,3 +146,54 @@ def test_a_torn_journal_line_is_dropped(runs, fake) -> None:
     with folder.journal.open("a") as file:
         file.write('{"time": 1, "eve')
     assert len(store.read_events(folder)) == count
+
+
+def test_a_kill_during_the_first_write_leaves_a_folder_that_can_be_used(runs, fake) -> None:
+    plan = planned(**CUT)
+    folder = folder_of(plan, runs)
+    folder.path.mkdir(parents=True)
+    (folder.path / ".plan.json.123").write_text("{")
+    assert go(plan, runs, fake)[0] == ()
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_damaged_weights_are_trained_again_before_they_are_evaluated(runs, damage) -> None:
+    plan = planned(**CUT)
+    go(plan, runs, FakeExecutor(fail={AFTER}))
+    weights = folder_of(plan, runs).stage(TRAIN) / layout.CHECKPOINT / layout.WEIGHTS
+    if damage == "missing":
+        weights.unlink()
+    else:
+        weights.write_bytes(b"rotten")  # in place: the cache's hard link rots with it
+    digest = next(s.digest for s in plan.stages if s.id == TRAIN)
+    again = FakeExecutor()
+    assert go(plan, runs, again)[0] == ()
+    assert again.ran == ([AFTER] if damage == "missing" else [TRAIN, AFTER])
+    assert weights.read_bytes() == (layout.cache_of(runs, digest) / layout.CHECKPOINT / layout.WEIGHTS).read_bytes()
+
+
+def test_a_broken_cache_entry_is_replaced(runs, fake) -> None:
+    plan = planned("python", **CUT)
+    go(plan, runs, fake)
+    digest = next(s.digest for s in plan.stages if s.cell.arm == "random" and s.kind == "train")
+    (layout.cache_of(runs, digest) / layout.RECORD).write_text("{")
+    second = FakeExecutor()
+    go(planned("format", **CUT), runs, second)
+    assert "micro-qwen-a/random/seed-11/train" in second.ran
+    third = FakeExecutor()
+    go(planned("ground-truth", **CUT), runs, third)
+    assert third.ran == []
+
+
+def test_looking_at_a_run_does_not_lock_it(runs, fake) -> None:
+    folder = folder_of(planned(**CUT), runs)
+    assert not store.is_locked(folder)
+    with store.locked(folder):
+        for _ in range(3):
+            assert store.is_locked(folder)
+    folder.lock.write_text("host elsewhere.example pid 1")
+    assert store.is_locked(folder)
+    import socket
+
+    folder.lock.write_text(f"host {socket.gethostname()} pid 999999999")
+    assert not store.is_locked(folder)

@@ -1,11 +1,12 @@
 """The one boundary: whatever happens in a stage becomes a record."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from rlvr_bench.backends import lm_eval, models, trl
+from rlvr_bench.backends import lm_eval, trl
 from rlvr_bench.engine import worker
 from rlvr_bench.engine.local import ENVIRONMENT, LocalExecutor
 from rlvr_bench.errors import EnvironmentFaultError
@@ -132,10 +133,17 @@ def test_the_preload_list_names_real_modules() -> None:
         importlib.import_module(name)
 
 
-def test_workers_have_one_thread_and_no_network() -> None:
-    assert ENVIRONMENT["OMP_NUM_THREADS"] == "1"
-    assert ENVIRONMENT["HF_HUB_OFFLINE"] == "1"
-    assert models.load_tokenizer is not None
+def test_workers_have_one_thread_and_no_network(tmp_path) -> None:
+    """Asked in a process with the server's environment, after a worker's own preparation."""
+    code = (
+        "from rlvr_bench.backends.models import prepare_process; prepare_process();"
+        "import torch, huggingface_hub.constants as hub;"
+        "print(torch.get_num_threads(), hub.HF_HUB_OFFLINE, hub.HF_HUB_DISABLE_TELEMETRY, torch.cuda.is_available())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "True", "True", "False"]
 
 
 def test_local_executor_runs_and_kills(runs, monkeypatch, tmp_path) -> None:

@@ -4,24 +4,10 @@ import pytest
 
 from rlvr_bench import catalog
 from rlvr_bench.errors import UsageError
-from rlvr_bench.planning.planner import make_plan, restrict
-from rlvr_bench.schema.method import GrpoOverrides, Method
-from rlvr_bench.schema.plan import Environment, Plan
-
-ENVIRONMENT = Environment(versions={"trl": "1"}, code="c", device="cpu: x")
-
-
-def planned(method: str | Method, environment: Environment = ENVIRONMENT, **cuts) -> Plan:
-    suite, partial = restrict(catalog.load_suite("micro"), **cuts)
-    return make_plan(
-        suite,
-        catalog.load_method(method) if isinstance(method, str) else method,
-        [catalog.load_card(name) for name in suite.models],
-        environment,
-        control=catalog.load_method("random"),
-        reference=catalog.load_method("ground-truth"),
-        partial=partial,
-    )
+from rlvr_bench.planning.planner import make_plan
+from rlvr_bench.schema.method import GrpoOverrides
+from rlvr_bench.schema.plan import Plan
+from tests.fakes import ENVIRONMENT, planned
 
 
 def digests(plan: Plan, arm: str) -> set[str]:
@@ -94,7 +80,7 @@ def test_a_variant_of_the_control_is_not_taken_for_it() -> None:
 
 
 def test_the_environment_is_part_of_every_digest() -> None:
-    other = planned("ttrl", ENVIRONMENT.model_copy(update={"code": "d"}))
+    other = planned("ttrl", environment=ENVIRONMENT.model_copy(update={"code": "d"}))
     assert not {s.digest for s in other.stages} & {s.digest for s in planned("ttrl").stages}
     assert other.digest != planned("ttrl").digest == planned("ttrl").digest
 
@@ -104,7 +90,7 @@ def test_sampling_seeds_differ_between_cells_and_not_with_the_environment() -> N
         return [s.inputs.sampling_seed for s in plan.stages if s.kind != "train"]
 
     assert len(set(seeds(planned("ttrl")))) == len(seeds(planned("ttrl")))
-    other = planned("ttrl", ENVIRONMENT.model_copy(update={"code": "d"}))
+    other = planned("ttrl", environment=ENVIRONMENT.model_copy(update={"code": "d"}))
     assert seeds(other) == seeds(planned("ttrl"))
 
 
@@ -146,3 +132,26 @@ def test_the_suite_sees_ten_points() -> None:
     assert estimate.visible_gain_over_control is not None
     assert estimate.visible_gain_over_control < 0.10
     assert estimate.cpu_seconds is not None
+
+
+def test_a_control_in_another_setup_is_the_control_still() -> None:
+    """random with its own clip is the placebo of that setup: never judged against a copy of itself."""
+    own = catalog.load_method("random").model_copy(update={"grpo": GrpoOverrides(clip=0.3)})
+    plan = planned(own)
+    assert plan.control is None
+    assert len({s.digest for s in plan.stages}) == len(plan.stages)
+
+
+def test_the_source_of_a_plugin_reward_is_part_of_its_own_trainings_only() -> None:
+    one, other = (
+        planned("python", environment=ENVIRONMENT.model_copy(update={"rewards": {"python": code, "else": code}}))
+        for code in ("1", "2")
+    )
+    changed = {a.id for a, b in zip(one.stages, other.stages, strict=True) if a.digest != b.digest}
+    assert {i.split("/")[1] for i in changed} == {"python"}
+
+
+def test_the_time_estimate_holds_what_was_measured() -> None:
+    cpu = planned("ttrl").estimate.cpu_seconds
+    assert cpu is not None
+    assert cpu.low < 352 < cpu.high  # docs/benchmarks.md

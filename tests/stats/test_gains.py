@@ -1,6 +1,7 @@
 """Gains, variances and bounds: against formulas written out, against laws, against the prototype."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -177,3 +178,23 @@ def test_agrees_with_the_prototype(control: bool) -> None:
             words.add(word)
             assert word == proto.VERDICTS[theirs[r]]
     assert control or len(words) >= 4
+
+
+def test_agrees_with_recorded_bounds_and_verdicts() -> None:
+    """Twelve small experiments with the bounds and verdicts that an independent implementation gave (single scale)."""
+    from rlvr_bench.stats.verdict import decide
+
+    recorded = json.loads((Path(__file__).parent / "prototype.json").read_text())
+    rule = Rule(prior_run_sd_small=0.02)
+    for case in recorded:
+        models = [
+            ModelScores(f"m{f}", f"f{f}", (np.array(case["after"][f]) / 8,), (np.array(case["before"][f])[None] / 16,))
+            for f in range(3)
+        ]
+        bounds = Bounds(estimate(models, rule, control_runs=False), rule)
+        assert bounds.estimates.gain == pytest.approx(case["gain"], abs=1e-9)
+        assert bounds.lower == pytest.approx(case["lower"], abs=1e-9)
+        assert bounds.upper_equivalence == pytest.approx(case["upper_equivalence"], abs=1e-9)
+        assert bounds.upper_harm == pytest.approx(case["upper_harm"], abs=1e-9)
+        assert decide(bounds).word.value == case["verdict"]
+    assert len({case["verdict"] for case in recorded}) >= 4

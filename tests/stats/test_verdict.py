@@ -162,3 +162,27 @@ def test_visible_gain_is_near_the_published_table() -> None:
 
     assert [points(s) for s in (1, 2, 3)] == pytest.approx([8.3, 6.5, 5.9], abs=0.5)
     assert points(1) > points(2) > points(3)
+
+
+def test_the_largest_possible_gain_is_on_the_scale_that_shows_it() -> None:
+    """ABSENT beside a control that harms: the bound printed is the one below the limit."""
+    start, over = bounds((0.0, 0.0, 0.0)), bounds((0.0, 0.0, 0.0), control=(-0.10, -0.10, -0.10))
+    found = decide(start, over)
+    assert found.word is W.ABSENT
+    bound = float(sentence(found, start, over).split("possible gain ")[1].split()[0])
+    assert bound == pytest.approx(100 * start.upper_equivalence.max(), abs=0.06) and bound < 5
+
+
+def test_leans_names_who_is_not_ruled_out_and_by_how_much() -> None:
+    start = bounds((0.095, 0.04, -0.05), wobble=0.02)
+    found = decide(start)
+    assert found.undecided == ("f1",)
+    assert f"up to {100 * start.upper_equivalence[1]:+.1f} points in f1" in sentence(found, start, None)
+
+
+def test_mixed_names_as_missing_only_what_is_shown_at_its_level() -> None:
+    start = bounds((0.2, 0.2, 0.0, 0.0309), wobble=0.01)
+    assert start.upper_equivalence[3] < 0.05 < start.upper_equivalence_all[3]
+    found = decide(start)
+    assert (found.word, found.missing) == (W.MIXED, ("f2",))
+    assert sentence(found, start, None).endswith("missing (or a loss) in f2; f3 not decided.")
