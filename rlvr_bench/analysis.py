@@ -9,12 +9,12 @@ from rlvr_bench.errors import NothingMeasuredError
 from rlvr_bench.judgement import Arms, Judged, ModelData, by_task, judge, scores
 from rlvr_bench.runs import store
 from rlvr_bench.runs.layout import RunFolder
-from rlvr_bench.schema.finding import Gain, ModelFinding, Report, StageFailure, Verdict, VerdictWord
+from rlvr_bench.schema.finding import ModelFinding, Report, StageFailure, Verdict, VerdictWord
 from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import BASELINE, Plan
 from rlvr_bench.schema.record import Evaluation, Outcome, Record
 from rlvr_bench.schema.suite import TaskSpec
-from rlvr_bench.stats.gains import Estimates, estimate
+from rlvr_bench.stats.gains import estimate
 
 
 def analyse(run: RunFolder) -> Report:
@@ -151,10 +151,11 @@ def _model_finding(
     own = judged.by_model if judged else None
     over = judged.by_model_control if judged else None
     if excluded is not None or own is None:  # not in the joint estimate: its own data alone
-        own = estimate([scores(model, tasks, arms.method)], rule, control_runs=False)
+        own = estimate([scores(model, tasks, arms.method)], rule, control_runs=False, group_by="model")
         over = None
         if arms.control and model.after.get(arms.control):
-            over = estimate([scores(model, tasks, arms.method, arms.control)], rule, control_runs=False)
+            alone = [scores(model, tasks, arms.method, arms.control)]
+            over = estimate(alone, rule, control_runs=False, group_by="model")
     return ModelFinding(
         model=model.name,
         lineage=model.lineage,
@@ -169,17 +170,9 @@ def _model_finding(
         unparsed_before=pooled(model.before, "unparsed"),
         unparsed_after=after_mean("unparsed"),
         truncated_after=after_mean("truncated"),
-        gain=_gain(own, model, rule.alpha),
-        gain_over_control=_gain(over, model, rule.alpha) if over and _has(over, model) else None,
+        gain=own.gain_of(own.groups.index(model.name), rule.alpha),
+        gain_over_control=over.gain_of(over.groups.index(model.name), rule.alpha)
+        if over and model.name in over.groups
+        else None,
         excluded=excluded,
     )
-
-
-def _has(estimates: Estimates, model: ModelData) -> bool:
-    return model.name in estimates.groups or estimates.groups == (model.lineage,)
-
-
-def _gain(estimates: Estimates, model: ModelData, alpha: float) -> Gain:
-    """Return a model's gain from a joint estimate by model, or from one of its own."""
-    index = estimates.groups.index(model.name) if model.name in estimates.groups else 0
-    return estimates.gain_of(index, alpha)

@@ -96,8 +96,9 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        data = None if root is None else loader.construct_document(root)
     except UnicodeDecodeError as error:
         raise FileFormatError(f"not a text file: {error}", where=str(path)) from error
     except yaml.YAMLError as error:

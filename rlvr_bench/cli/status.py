@@ -1,6 +1,5 @@
 """`rlvr-bench status`: what is done, running, owed and failed, and where the time went."""
 
-import json as json_
 from typing import TYPE_CHECKING
 
 from rlvr_bench.cli.options import RUNS, JsonOption, RunArgument, RunsOption
@@ -17,7 +16,7 @@ def status(run: RunArgument, runs: RunsOption = RUNS, json: JsonOption = False) 
 
     summary = summarise(find_run(run, runs))
     if json:
-        output.emit({"schema": "rlvr-bench/status/1", **json_.loads(summary.model_dump_json())})
+        output.emit({"schema": "rlvr-bench/status/1", **summary.model_dump(mode="json")})
         return
     _show(summary)
 

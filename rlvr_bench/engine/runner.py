@@ -79,15 +79,12 @@ def run_plan(
             store.append_event(run, {"event": kind, "stage": stage.id})
             on_event(event)
 
+        kept = _kept(plan, run)
         for stage in plan.stages:
-            record = store.read_record(run, stage)
-            if record is not None and record.failure is None and _usable(run, stage, record, plan):
+            if stage.id in kept:
                 state.done.add(stage.id)
-                tell("kept", stage, record)
-            elif store.adopt(run, stage, runs):
-                state.done.add(stage.id)
-                tell("cached", stage, store.read_record(run, stage))
-            else:
+                tell("kept", stage, kept[stage.id])
+            elif not _adopted(state, run, runs, stage, tell):
                 state.owed.append(stage)
         try:
             if state.owed:
@@ -111,16 +108,30 @@ def run_plan(
         return tuple(stage.id for stage in plan.stages if stage.id in state.failed)
 
 
-def _usable(run: RunFolder, stage: Stage, record: Record, plan: Plan) -> bool:
-    """Return whether a finished stage can be built upon: a training whose weights are still to be
-    evaluated must have them whole, or it is owed again."""
-    users = [other for other in plan.stages if stage.id in other.needs]
-    if all(done is not None and done.failure is None for done in (store.read_record(run, u) for u in users)):
-        return True
-    return store.checkpoint_is_whole(run.stage(stage.id), record)
+def _kept(plan: Plan, run: RunFolder) -> dict[str, Record]:
+    """Return the records of finished stages, by id. A training that is still to be evaluated counts only
+    with its weights whole; else it is owed again."""
+    found = {stage.id: store.read_record(run, stage) for stage in plan.stages}
+    good = {stage_id: record for stage_id, record in found.items() if record is not None and record.failure is None}
+    needed = {need for stage in plan.stages if stage.id not in good for need in stage.needs}
+    return {
+        stage_id: record
+        for stage_id, record in good.items()
+        if stage_id not in needed or store.checkpoint_is_whole(run.stage(stage_id), record)
+    }
 
 
 Tell = Callable[..., None]
+
+
+def _adopted(state: _State, run: RunFolder, runs: Path, stage: Stage, tell: Tell) -> bool:
+    """Take a stage from the cache, if it is there."""
+    record = store.adopt(run, stage, runs)
+    if record is None:
+        return False
+    state.done.add(stage.id)
+    tell("cached", stage, record)
+    return True
 
 
 def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: Tell) -> None:
@@ -132,9 +143,7 @@ def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: T
             tell("blocked", stage)
         elif len(state.running) < executor.capacity and all(need in state.done for need in stage.needs):
             state.owed.remove(stage)
-            if store.adopt(run, stage, runs):  # an equal stage, of this run or another, ended meanwhile
-                state.done.add(stage.id)
-                tell("cached", stage, store.read_record(run, stage))
+            if _adopted(state, run, runs, stage, tell):  # an equal stage, of this run or another, ended meanwhile
                 continue
             folder = run.stage(stage.id)
             (folder / layout.RECORD).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from rlvr_bench.reporting import words
 from rlvr_bench.schema.finding import Report
+from rlvr_bench.stats.sentences import points
 
 
 def _table() -> Table:
@@ -27,7 +28,7 @@ def lineage_table(report: Report) -> Table:
             str(len(ln.models)),
             words.interval(ln.gain),
             words.interval(ln.gain_over_control) if report.control else "-",
-            words.points(ln.reference_gain.estimate) if ln.reference_gain else "-",
+            points(ln.reference_gain.estimate) if ln.reference_gain else "-",
             ", ".join(marks),
         )
     for lineage in report.not_tested:

@@ -1,16 +1,12 @@
 """How numbers and findings are written, the same in the terminal and in Markdown."""
 
 from rlvr_bench.schema.finding import Flag, Gain, Report, Verdict
+from rlvr_bench.stats.sentences import points
 
 REHEARSAL = (
     "a rehearsal on tiny embedded models whose habits were built in: it shows what the instrument does, "
     "and says nothing about real models"
 )
-
-
-def points(value: float) -> str:
-    """Return signed points with one decimal."""
-    return f"{100 * value:+.1f}"
 
 
 def percent(value: float) -> str:

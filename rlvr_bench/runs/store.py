@@ -254,16 +254,19 @@ def _cached(folder: Path, stage: Stage) -> Record | None:
     return record if good else None
 
 
-def adopt(run: RunFolder, stage: Stage, runs: Path) -> bool:
-    """Take a stage from the cache into the run. The record comes last: it is the commit point."""
+def adopt(run: RunFolder, stage: Stage, runs: Path) -> Record | None:
+    """Take a stage from the cache into the run and return its record, None where it is not there.
+
+    The record is written last: it is the commit point.
+    """
     source = layout.cache_of(runs, stage.digest)
     record = _cached(source, stage)
     if record is None:
-        return False
+        return None
     folder = run.stage(stage.id)
     if folder.exists():
         shutil.rmtree(folder)
     _link_tree(source, folder, leave_out=(layout.RECORD,))
     write_model(folder / layout.STAGE, stage)
     write_model(folder / layout.RECORD, record)
-    return True
+    return record
