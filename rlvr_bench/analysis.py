@@ -1,24 +1,48 @@
 """From a run folder to a report. Pure reading: a new rule replays over old runs in seconds."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from rlvr_bench import __version__
 from rlvr_bench.diagnostics import flags as flagging
-from rlvr_bench.diagnostics.health import share, why_excluded
+from rlvr_bench.diagnostics.flags import Baseline, Circumstances
+from rlvr_bench.diagnostics.health import share, why_excluded, why_unhealthy
 from rlvr_bench.errors import NothingMeasuredError
-from rlvr_bench.judgement import Arms, Judged, ModelData, by_task, judge, scores
+from rlvr_bench.judgement.evidence import Evidence, ModelResults
+from rlvr_bench.judgement.sensitivity import cross_check
+from rlvr_bench.judgement.sides import Question
+from rlvr_bench.judgement.verdicts import Judged, by_task, gain_alone, judge
 from rlvr_bench.runs import store
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.schema.finding import ModelFinding, Report, StageFailure, Verdict, VerdictWord
 from rlvr_bench.schema.method import Method
-from rlvr_bench.schema.plan import BASELINE, Plan
-from rlvr_bench.schema.record import Evaluation, Outcome, Record
+from rlvr_bench.schema.plan import BASELINE, Plan, TrainInputs
+from rlvr_bench.schema.record import Evaluation, Outcome, Record, Training
 from rlvr_bench.schema.suite import TaskSpec
-from rlvr_bench.stats.gains import estimate
+from rlvr_bench.stats.gains import Array
+
+CONTENT_BLIND = frozenset({"random", "boxed"})
+"""Rewards whose runs scatter more: the wider prior run-to-run SD applies (docs/statistics.md, section 3)."""
+
+ALONE = frozenset({"rewards", "labels", "seed", "kind"})
+"""What may differ between the training inputs of the method and of its control; the seed is the cell's."""
 
 
-def analyse(run: RunFolder) -> Report:
-    """Return the report of a run from its records alone.
+@dataclass(frozen=True)
+class ModelData:
+    """All records of one model, by task name, each arm's runs in the order of seeds."""
+
+    name: str
+    lineage: str
+    before: dict[str, Evaluation]
+    after: dict[str, list[dict[str, Evaluation]]] = field(default_factory=dict)
+    training: dict[str, list[Training]] = field(default_factory=dict)
+
+
+def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
+    """Return the report of a run from its records alone, with a bootstrap cross-check of `resamples` draws.
 
     Raises NothingMeasuredError where no model has both a baseline and a trained run.
     """
@@ -26,9 +50,9 @@ def analyse(run: RunFolder) -> Report:
     records = {stage.id: store.read_record(run, stage) for stage in plan.stages}
     failures = _failures(plan, records)
     tasks = [task for task in plan.suite.tasks if task.deciding]
-    arms = Arms(plan.method.name, _arm(plan, plan.control), _arm(plan, plan.reference))
+    method, control, reference = plan.method.name, _arm(plan, plan.control), _arm(plan, plan.reference)
     models = [_model_data(plan, records, card.name, card.lineage, tasks) for card in plan.cards]
-    measured = [m for m in models if m.before and m.after.get(arms.method)]
+    measured = [m for m in models if m.before and m.after.get(method)]
     if not measured:
         first = f"; first: {failures[0].stage}: {failures[0].kind}: {failures[0].message}" if failures else ""
         raise NothingMeasuredError(
@@ -36,42 +60,141 @@ def analyse(run: RunFolder) -> Report:
             where=str(run.path),
             hint=f"rlvr-bench status {run.path.name}",
         )
+    rule = plan.suite.rule
     excluded = {
-        m.name: why
-        for m in measured
-        if (why := why_excluded(_outcomes(m.before, tasks), m.training[arms.method], plan.suite.rule))
+        m.name: why for m in measured if (why := why_excluded(_outcomes(m.before, tasks), m.training[method], rule))
     }
     kept = [m for m in measured if m.name not in excluded]
     lineages = tuple(dict.fromkeys(card.lineage for card in plan.cards))
     missing = tuple(ln for ln in lineages if ln not in {m.lineage for m in measured})
     not_tested = tuple(ln for ln in lineages if ln not in {m.lineage for m in kept})
-    judged = judge(plan, kept, tasks, arms, not_tested) if kept else None
+    whole = _evidence(plan, measured, tasks)
+    question = Question(
+        method=method,
+        controls=(control,) if control else (),
+        reference=reference,
+        rule=rule,
+        not_tested=not_tested,
+        doubtful=_doubtful(kept, tasks, method),
+    )
+    evidence = whole.keep([m.name for m in kept])
+    judged = judge(evidence, question) if kept else None
     report = Report(
         program=f"rlvr-bench {__version__}",
         suite=plan.suite.name,
         suite_version=plan.suite.version,
         rehearsal=plan.suite.rehearsal,
-        method=plan.method.name,
-        control=arms.control,
-        reference=arms.reference,
+        method=method,
+        control=control,
+        reference=reference,
         plan=plan.digest,
         partial=plan.partial,
         verdict=_open(judged.verdict if judged else None, missing, not_tested),
         over_start=_open(judged.over_start if judged else None, missing, not_tested),
         flags=(),
         lineages=judged.lineages if judged else (),
-        models=tuple(_model_finding(plan, m, tasks, arms, judged, excluded.get(m.name)) for m in measured),
-        tasks=by_task(plan, kept, arms),
+        models=tuple(_model_finding(m, tasks, whole, question, judged, excluded.get(m.name)) for m in measured),
+        tasks=by_task(
+            _evidence(plan, kept, plan.suite.tasks), question, {task.name: task.deciding for task in plan.suite.tasks}
+        ),
         not_tested=not_tested,
         not_measured=tuple(m.name for m in models if m not in measured),
         assumptions=judged.assumptions if judged else (),
         failures=failures,
+        cross_check=cross_check(evidence, question, resamples=resamples) if resamples and kept else None,
         seeds=len(plan.suite.seeds),
         problems=sum(task.problems.count for task in tasks),
         samples_before=min(task.sampling.samples_before for task in tasks),
         samples_after=min(task.sampling.samples_after for task in tasks),
     )
-    return report.model_copy(update={"flags": flagging.find(report, plan)})
+    return report.model_copy(update={"flags": flagging.find(report, _circumstances(plan, report, measured), rule)})
+
+
+def _evidence(plan: Plan, models: Sequence[ModelData], tasks: Sequence[TaskSpec]) -> Evidence:
+    """Return the share right of every run and problem; a task that a model lacks is left out of its results."""
+    arms = [plan.method, *(m for m in (plan.control, plan.reference) if m)]
+    blind = {m.name for m in arms if {spec.name for spec in m.rewards} <= CONTENT_BLIND}
+
+    def matrix(evaluations: list[dict[str, Evaluation]], task: str) -> Array:
+        return np.array([[o.correct / o.attempts for o in e[task].sampled] for e in evaluations])
+
+    def results(evaluations: list[dict[str, Evaluation]]) -> dict[str, Array]:
+        return {t.name: matrix(evaluations, t.name) for t in tasks if all(t.name in e for e in evaluations)}
+
+    found = [
+        ModelResults(
+            name=m.name,
+            lineage=m.lineage,
+            start=results([m.before]),
+            arms={arm: results(runs) for arm, runs in m.after.items()},
+            samples=min(t.sampling.samples_after for t in tasks),
+            samples_before=min(t.sampling.samples_before for t in tasks),
+        )
+        for m in models
+    ]
+    sizes = {task.name: task.problems.count for task in tasks}
+    return Evidence(models=tuple(found), sizes=sizes, paired=True, blind=frozenset(blind))
+
+
+def _doubtful(kept: Sequence[ModelData], tasks: Sequence[TaskSpec], method: str) -> str:
+    """Return why single runs are not to be believed, or an empty string."""
+    for model in kept:
+        runs = model.after[method]
+        if len(runs) > 1:
+            continue
+        for task in tasks:
+            why = why_unhealthy(model.training[method][0], model.before[task.name], runs[0][task.name])
+            if why:
+                return f"the single run of {model.name} looks collapsed ({why})"
+    return ""
+
+
+def _circumstances(plan: Plan, report: Report, measured: Sequence[ModelData]) -> Circumstances:
+    """Return what flags need besides the report's numbers."""
+    incomplete = ""
+    if report.failures:
+        lost = [f"no result at all for {', '.join(report.not_measured)}"] if report.not_measured else []
+        uncompared = [m.model for m in report.models if report.control and not m.control]
+        if uncompared:
+            lost.append(f"no control run for {', '.join(uncompared)}, which are not in the headline")
+        incomplete = "; ".join([f"{len(report.failures)} of {len(plan.stages)} stages have no result", *lost])
+    bands = {(card.name, task): band for card in plan.cards for task, band in card.expected.items()}
+    return Circumstances(
+        transductive=", ".join(t.name for t in plan.suite.tasks) if plan.method.data == "test-prompts" else "",
+        no_control="the method is the suite's control" if plan.suite.control else "the suite has no control",
+        mismatch=_mismatch(plan, report.control),
+        incomplete=incomplete,
+        baselines=tuple(
+            Baseline(m.name, task, share(e.sampled, "correct"), bands[m.name, task].low, bands[m.name, task].high)
+            for m in measured
+            for task, e in m.before.items()
+            if (m.name, task) in bands
+        ),
+    )
+
+
+def _mismatch(plan: Plan, control: str | None) -> tuple[str, ...]:
+    """Return the keys in which the training inputs of the control differ from the method's, with both values."""
+
+    def of(arm: str) -> dict[tuple[str, int | None], dict[str, object]]:
+        return {
+            (stage.cell.model, stage.cell.seed): stage.inputs.model_dump(mode="json", exclude=set(ALONE))
+            for stage in plan.stages
+            if stage.cell.arm == arm and isinstance(stage.inputs, TrainInputs)
+        }
+
+    if control is None:
+        return ()
+    own, other = of(plan.method.name), of(control)
+    found: dict[str, None] = {}
+    for cell in sorted(set(own) & set(other), key=str):
+        for key, value in own[cell].items():
+            against = other[cell][key]
+            if isinstance(value, dict) and isinstance(against, dict):
+                found |= dict.fromkeys(f"{key}.{k}" for k in value if value[k] != against.get(k))
+            elif value != against:
+                found[key] = None
+    return tuple(found)
 
 
 def _open(verdict: Verdict | None, missing: tuple[str, ...], not_tested: tuple[str, ...]) -> Verdict:
@@ -134,10 +257,15 @@ def _outcomes(evaluations: dict[str, Evaluation], tasks: list[TaskSpec], mode: s
 
 
 def _model_finding(
-    plan: Plan, model: ModelData, tasks: list[TaskSpec], arms: Arms, judged: Judged | None, excluded: str | None
+    model: ModelData,
+    tasks: list[TaskSpec],
+    whole: Evidence,
+    question: Question,
+    judged: Judged | None,
+    excluded: str | None,
 ) -> ModelFinding:
-    rule = plan.suite.rule
-    after = model.after[arms.method]
+    rule = question.rule
+    after = model.after[question.method]
 
     def pooled(evaluations: dict[str, Evaluation], what: str, mode: str = "sampled") -> float:
         return share(_outcomes(evaluations, tasks, mode), what)
@@ -148,31 +276,26 @@ def _model_finding(
     def after_mean(what: str) -> float:
         return float(np.mean([pooled(e, what) for e in after]))
 
-    own = judged.by_model if judged else None
-    over = judged.by_model_control if judged else None
-    if excluded is not None or own is None:  # not in the joint estimate: its own data alone
-        own = estimate([scores(model, tasks, arms.method)], rule, control_runs=False, group_by="model")
-        over = None
-        if arms.control and model.after.get(arms.control):
-            alone = [scores(model, tasks, arms.method, arms.control)]
-            over = estimate(alone, rule, control_runs=False, group_by="model")
+    gain = judged.by_model.gain_by_name(model.name, rule.alpha) if judged else None
+    over = judged.by_model_control.gain_by_name(model.name, rule.alpha) if judged and judged.by_model_control else None
+    if gain is None:  # it left the rule, so it is not in the joint estimate
+        gain, over = gain_alone(whole, model.name, question)
     return ModelFinding(
         model=model.name,
         lineage=model.lineage,
         before=pooled(model.before, "correct"),
         before_greedy=pooled(model.before, "correct", "greedy"),
-        after=accuracies(arms.method),
+        after=accuracies(question.method),
         after_greedy=tuple(pooled(e, "correct", "greedy") for e in after),
-        control=accuracies(arms.control),
-        reference=accuracies(arms.reference),
+        control=accuracies(question.controls[0] if question.controls else None),
+        reference=accuracies(question.reference),
         code_before=pooled(model.before, "code"),
         code_after=after_mean("code"),
         unparsed_before=pooled(model.before, "unparsed"),
         unparsed_after=after_mean("unparsed"),
+        truncated_before=pooled(model.before, "truncated"),
         truncated_after=after_mean("truncated"),
-        gain=own.gain_of(own.groups.index(model.name), rule.alpha),
-        gain_over_control=over.gain_of(over.groups.index(model.name), rule.alpha)
-        if over and model.name in over.groups
-        else None,
+        gain=gain,
+        gain_over_control=over,
         excluded=excluded,
     )

@@ -1,5 +1,6 @@
 """Finding and loading suites, model cards and methods, by name or by path; YAML errors with their line."""
 
+import functools
 import inspect
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -153,8 +154,36 @@ def load_suite(reference: str) -> Suite:
 
 
 def load_card(reference: str) -> Card:
-    """Load a model card by name or path."""
-    return load_yaml(_resolve("model", reference), Card)
+    """Load a model card by name or path.
+
+    A family belongs to one lineage: a card that puts a known family elsewhere would turn one lineage into two.
+    """
+    path = _resolve("model", reference)
+    card = load_yaml(path, Card)
+    if _is_path(reference):
+        for known in _known_cards().values():
+            if known.family == card.family and known.lineage != card.lineage:
+                raise FileFormatError(
+                    f"family {card.family!r} is of lineage {known.lineage!r} (card {known.name}), not {card.lineage!r}",
+                    where=str(path),
+                    hint="one lineage entered as two turns 'one family' into 'two families'",
+                )
+    return card
+
+
+@functools.cache
+def _known_cards() -> dict[str, Card]:
+    return {_plain(name): load_card(name) for name in names("model")}
+
+
+def _plain(model: str) -> str:
+    """Return a model's name as people write it, made comparable: no organisation, lower case, dashes."""
+    return model.rsplit("/", 1)[-1].strip().lower().replace(" ", "-").replace("_", "-")
+
+
+def card_of(model: str) -> Card | None:
+    """Return the built-in card that knows a model, by its name in any spelling, or None."""
+    return _known_cards().get(_plain(model))
 
 
 def load_method(reference: str) -> Method:

@@ -20,7 +20,7 @@ LAYERS = [
     {"backends"},
     {"engine", "diagnostics"},
     {"judgement"},
-    {"analysis"},
+    {"analysis", "elsewhere"},
     {"reporting"},
     {"cli"},
 ]

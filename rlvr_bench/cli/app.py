@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rlvr_bench import __version__
-from rlvr_bench.cli import listing, output, plan, report, status, validate
+from rlvr_bench.cli import judge, listing, output, plan, report, status, validate
 from rlvr_bench.errors import EnvironmentFaultError, InterruptedRunError, RlvrBenchError, UsageError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("validate")(validate.validate)
 app.command("plan")(plan.plan)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("judge")(judge.judge)
 app.command("list")(listing.list_)
 app.command("show")(listing.show)
 

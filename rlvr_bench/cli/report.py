@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rlvr_bench.cli.options import RUNS, RunArgument, RunsOption
+from rlvr_bench.cli.options import RUNS, BootstrapOption, RunArgument, RunsOption, resamples_of
 
 
 class Format(StrEnum):
@@ -19,6 +19,7 @@ class Format(StrEnum):
 def report(
     run: RunArgument,
     format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.terminal,  # noqa: A002
+    bootstrap: BootstrapOption = 0,
     runs: RunsOption = RUNS,
 ) -> None:
     """Judge a run from its records and print the report; nothing is run again."""
@@ -29,7 +30,7 @@ def report(
     from rlvr_bench.runs.store import find_run
 
     folder = find_run(run, runs)
-    found = analyse(folder)
+    found = analyse(folder, resamples=resamples_of(bootstrap))
     where = tables.write_report(found, folder)
     if format is Format.terminal:
         terminal.show(found, output.answer(), where=where)

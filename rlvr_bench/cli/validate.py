@@ -11,6 +11,7 @@ from rlvr_bench.cli.options import (
     LimitOption,
     MethodOption,
     ModelsOption,
+    QuietOption,
     RunsOption,
     SeedsOption,
     SuiteOption,
@@ -30,7 +31,7 @@ def validate(
         typer.Option("--workers", min=1, envvar="RLVR_BENCH_WORKERS", help="Stages at once; default: cores."),
     ] = None,
     json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line and errors.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a method on every model of a suite and say whether its gain generalises.
 

@@ -1,6 +1,7 @@
 """A report as JSON and as Markdown, written into the run folder."""
 
 from pathlib import Path
+from typing import Any
 
 from rlvr_bench.reporting import words
 from rlvr_bench.runs.layout import RunFolder
@@ -11,6 +12,27 @@ from rlvr_bench.schema.finding import Report
 def as_json(report: Report) -> str:
     """Return the report as one JSON document; equal runs give equal bytes."""
     return report.model_dump_json(indent=1) + "\n"
+
+
+def as_verdict(report: Report) -> dict[str, Any]:
+    """Return one method's verdict as `judge --json` prints it; proportions, not points."""
+    body = report.model_dump(mode="json")
+    named = report.verdict.lineages
+    head = {
+        "method": report.method,
+        "verdict": report.verdict.word.value,
+        "lineage": named[0] if len(named) == 1 else None,
+        "named": list(named),
+        "sentence": report.verdict.sentence,
+        "harmed": list(report.verdict.harmed),
+        "over_start": report.over_start.word.value,
+        "tipping_sd": report.verdict.tipping_sd,
+        "tips_to": report.verdict.tips_to,
+        "families": body["lineages"],
+        "flags": body["flags"],
+    }
+    kept = ("control", "reference", "models", "tasks", "steps", "not_tested", "assumptions", "correlations")
+    return {**head, **{key: body[key] for key in kept}, "cross_check": body["cross_check"]}
 
 
 def _row(*cells: str) -> str:
@@ -24,7 +46,7 @@ def as_markdown(report: Report) -> str:
         "",
         report.verdict.sentence,
         "",
-        f"Suite {report.suite} (version {report.suite_version}), {words.basis(report)}. "
+        f"{words.title(report)}; {words.basis(report)}. "
         f"Over the starting model alone: {words.word(report.over_start)}.",
     ]
     if report.rehearsal:
@@ -37,10 +59,12 @@ def as_markdown(report: Report) -> str:
             "lineage",
             "models",
             "gain [95 %]",
+            "p (Holm)",
             f"over {report.control or 'random'} reward [95 %]",
             "reference",
+            "",
         ),
-        _row("---", "---", "---", "---", "---"),
+        _row(*["---"] * 7),
     ]
     for ln in report.lineages:
         lines.append(
@@ -48,11 +72,13 @@ def as_markdown(report: Report) -> str:
                 ln.lineage,
                 ", ".join(ln.models),
                 words.interval(ln.gain),
+                f"{ln.p_holm:.2g}",
                 words.interval(ln.gain_over_control),
                 words.interval(ln.reference_gain),
+                words.marks(ln, control=report.control is not None),
             )
         )
-    lines += [_row(name, "", "not tested", "", "") for name in report.not_tested]
+    lines += [_row(name, "", "not tested", "", "", "", "") for name in report.not_tested]
     lines += [
         "",
         _row("model", "before", "after, each seed", "control", "reference", "code", "unparsed", "left out"),
@@ -66,8 +92,8 @@ def as_markdown(report: Report) -> str:
                 words.runs(m.after),
                 words.runs(m.control),
                 words.runs(m.reference),
-                f"{words.percent(m.code_before)} > {words.percent(m.code_after)}",
-                f"{words.percent(m.unparsed_before)} > {words.percent(m.unparsed_after)}",
+                words.change(m.code_before, m.code_after),
+                words.change(m.unparsed_before, m.unparsed_after),
                 m.excluded or "",
             )
         )
@@ -81,8 +107,15 @@ def as_markdown(report: Report) -> str:
         for task in report.tasks:
             gains = [words.interval(task.gains.get(lineage)) for lineage in lineages]
             lines.append(_row(task.task, str(task.problems), "yes" if task.deciding else "no", *gains))
+    if report.steps:
+        lineages = [ln.lineage for ln in report.lineages]
+        lines += ["", _row("step", "over the start", *lineages), _row(*["---"] * (2 + len(lineages)))]
+        for step in report.steps:
+            gains = [words.interval(step.gains.get(lineage)) for lineage in lineages]
+            lines.append(_row(str(step.step), step.word.replace("_", " "), *gains))
     for title, entries in (
         ("Flags", [words.flag_line(flag) for flag in report.flags]),
+        ("Checked", words.sensitivity(report)),
         ("Partial", list(report.partial)),
         ("Stages without a result", [f"{f.stage}: {f.kind}: {f.message}" for f in report.failures]),
         ("Assumed", list(report.assumptions)),

@@ -18,21 +18,21 @@ def _table() -> Table:
 def lineage_table(report: Report) -> Table:
     """Return gains by lineage, with the reference beside them."""
     table = _table()
-    over = f"over {report.control} reward" if report.control else "over random reward"
-    for name in ("lineage", "models", "gain", over, report.reference or "reference", ""):
+    over = [f"over {report.control} reward"] if report.control else []
+    reference = [report.reference] if report.reference else []
+    for name in ("lineage", "models", "gain", *over, *reference, ""):
         table.add_column(name, justify="right" if name == "models" else "left", no_wrap=True)
     for ln in report.lineages:
-        marks = [m for m, yes in (("credited", ln.credited), ("harmed", ln.harmed)) if yes]
         table.add_row(
             ln.lineage,
             str(len(ln.models)),
             words.interval(ln.gain),
-            words.interval(ln.gain_over_control) if report.control else "-",
-            points(ln.reference_gain.estimate) if ln.reference_gain else "-",
-            ", ".join(marks),
+            *([words.interval(ln.gain_over_control)] if over else []),
+            *([points(ln.reference_gain.estimate) if ln.reference_gain else "-"] if reference else []),
+            words.marks(ln, control=bool(over)),
         )
     for lineage in report.not_tested:
-        table.add_row(lineage, "0", "not tested", "", "", "")
+        table.add_row(lineage, "0", "not tested")
     return table
 
 
@@ -51,18 +51,30 @@ def task_table(report: Report) -> Table:
 def model_table(report: Report) -> Table:
     """Return one row a model: accuracy before, after each seed, and how it answers."""
     table = _table()
-    for name in ("model", "before", "after, each seed", "control", "greedy", "code", "unparsed", ""):
+    known = [m for m in report.models if m.before_greedy is not None]
+    columns = [
+        "model",
+        "before",
+        "after, each seed",
+        *(["control"] if report.control else []),
+        *(["greedy", "code", "unparsed"] if known else []),
+        "",
+    ]
+    for name in columns:
         table.add_column(name, no_wrap=True)
     for m in report.models:
-        greedy = sum(m.after_greedy) / len(m.after_greedy)
+        greedy = sum(m.after_greedy) / len(m.after_greedy) if m.after_greedy else None
+        detail = [
+            words.change(m.before_greedy, greedy),
+            words.change(m.code_before, m.code_after),
+            words.change(m.unparsed_before, m.unparsed_after),
+        ]
         table.add_row(
             m.model,
             words.percent(m.before),
             words.runs(m.after),
-            words.runs(m.control),
-            f"{words.percent(m.before_greedy)} > {words.percent(greedy)}",
-            f"{words.percent(m.code_before)} > {words.percent(m.code_after)}",
-            f"{words.percent(m.unparsed_before)} > {words.percent(m.unparsed_after)}",
+            *([words.runs(m.control)] if report.control else []),
+            *(detail if known else []),
             f"left out: {m.excluded}" if m.excluded else "",
         )
     return table
@@ -88,9 +100,9 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     """Print the report; `quiet` prints the verdict line alone."""
     verdict = f"{words.word(report.verdict)}      {words.basis(report)}"
     if quiet:
-        _line(console, "verdict:", verdict, "bold")
+        _line(console, "verdict:" if report.suite else f"{report.method}:", verdict, "bold")
         return
-    _print(console, Text(f"{report.method} on suite {report.suite}, version {report.suite_version}", style="bold"))
+    _print(console, Text(words.title(report), style="bold"))
     if report.rehearsal:
         _print(console, Text(f"note: {words.REHEARSAL}"))
     _print(console, Text("accuracies and shares in %, gains in points with 95% intervals"))
@@ -110,6 +122,8 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     if report.verdict.harmed:
         _line(console, "harmed: ", ", ".join(report.verdict.harmed))
     _line(console, "over the starting model alone:", words.word(report.over_start))
+    for line in words.sensitivity(report):
+        _line(console, "checked:", line)
     for i, flag in enumerate(flag for flag in report.flags if flag not in split):
         _line(console, "flags:  " if i == 0 else "        ", words.flag_line(flag))
     if report.partial:

@@ -1,6 +1,6 @@
 """How numbers and findings are written, the same in the terminal and in Markdown."""
 
-from rlvr_bench.schema.finding import Flag, Gain, Report, Verdict
+from rlvr_bench.schema.finding import Flag, Gain, LineageFinding, Report, Verdict
 from rlvr_bench.stats.sentences import points
 
 REHEARSAL = (
@@ -9,9 +9,14 @@ REHEARSAL = (
 )
 
 
-def percent(value: float) -> str:
-    """Return a share in percent with one decimal."""
-    return f"{100 * value:.1f}"
+def percent(value: float | None) -> str:
+    """Return a share in percent with one decimal, `-` where it is unknown."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def change(before: float | None, after: float | None) -> str:
+    """Return `before > after` in percent, `-` where unknown."""
+    return "-" if before is None or after is None else f"{percent(before)} > {percent(after)}"
 
 
 def interval(gain: Gain | None) -> str:
@@ -31,7 +36,49 @@ def basis(report: Report) -> str:
     """Return what the verdict rests on, in a few words."""
     seeds = f"{report.seeds} {'seed' if report.seeds == 1 else 'seeds'}"
     control = "" if report.control else "; no random-reward control: elicitation is not ruled out"
-    return f"rule 1, 95% intervals, {seeds}, {report.problems} problems x {report.samples_after} samples{control}"
+    samples = f" x {report.samples_after} samples" if report.samples_after else ""
+    return f"rule 1, 95% intervals, {seeds}, {report.problems} problems{samples}{control}"
+
+
+def marks(finding: LineageFinding, *, control: bool, alpha: float = 0.025) -> str:
+    """Return a lineage's states: gains (over the start, Holm over lineages), credited (over the control too),
+    as the control, harmed."""
+    states = (
+        ("gains", finding.p_holm < alpha),
+        ("credited", finding.credited and control),
+        ("as the control", finding.elicited),
+        ("harmed", finding.harmed),
+    )
+    return ", ".join(name for name, yes in states if yes)
+
+
+def title(report: Report) -> str:
+    """Return what was judged and where it comes from."""
+    if report.suite is None:
+        return f"{report.method}, from {report.source}"
+    return f"{report.method} on suite {report.suite}, version {report.suite_version}"
+
+
+def sensitivity(report: Report) -> list[str]:
+    """Return what the verdict would be under other correlations, and what resampling says."""
+    found = []
+    if report.correlations:
+        if len(set(report.correlations.values())) == 1:
+            values = ", ".join(report.correlations)
+            found.append(f"the verdict is the same at assumed before/after correlations of {values}")
+        else:
+            said = ", ".join(f"{word} at {r}" for r, word in report.correlations.items())
+            found.append(f"the verdict CHANGES with the assumed before/after correlation: {said}")
+    check = report.cross_check
+    if check:
+        named = f" ({', '.join(check.lineages)})" if len(check.lineages) in (1, 2) else ""
+        agrees = "agrees" if check.word is report.verdict.word else "DISAGREES, the closed form decides"
+        spans = "; ".join(f"{g} [{points(low)}, {points(high)}]" for g, (low, high) in check.intervals.items())
+        found.append(
+            f"bootstrap of {check.resamples:,} resamples {agrees}: {check.word.replace('_', ' ')}{named}, over the "
+            f"start {check.over_start.replace('_', ' ')}; 95% intervals over the start {spans}"
+        )
+    return found
 
 
 def flag_line(flag: Flag) -> str:
@@ -40,6 +87,12 @@ def flag_line(flag: Flag) -> str:
     return f"{flag.name}{about}: {flag.evidence}"
 
 
+SHOWN_RUNS = 8
+"""More runs than this are shown as their mean."""
+
+
 def runs(values: tuple[float, ...]) -> str:
     """Return the accuracies of all seeds, in percent."""
+    if len(values) > SHOWN_RUNS:
+        return f"{percent(sum(values) / len(values))} (mean of {len(values)})"
     return " ".join(percent(v) for v in values) or "-"

@@ -15,8 +15,19 @@ class EmbeddedWeights(Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Band(Frozen):
+    """Where a model's accuracy before training is expected, proportions."""
+
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
 class Card(Frozen):
-    """One model. `family` is the release line, `lineage` its root; the rule counts lineages."""
+    """One model. `family` is the release line, `lineage` its root; the rule counts lineages.
+
+    `expected` holds, by task, where its accuracy before training should lie: outside, the prompt, the parser or
+    the sampling is not what it should be.
+    """
 
     schema_version: Literal[1]
     name: Name
@@ -29,4 +40,5 @@ class Card(Frozen):
     weights: EmbeddedWeights
     chat_template: str
     stop: tuple[str, ...] = ()
+    expected: dict[Name, Band] = Field(default_factory=dict)
     notes: str = ""

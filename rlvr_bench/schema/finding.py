@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import Field
+
 from rlvr_bench.schema.base import Frozen
 
 
@@ -32,44 +34,58 @@ class Gain(Frozen):
 
 
 class ModelFinding(Frozen):
-    """One model: accuracy before and after (each seed), and its gains."""
+    """One model: accuracy before and after (each seed), and its gains. None: the source does not tell."""
 
     model: str
     lineage: str
     before: float
-    before_greedy: float
+    before_greedy: float | None = None
     after: tuple[float, ...]
-    after_greedy: tuple[float, ...]
+    after_greedy: tuple[float, ...] = ()
     control: tuple[float, ...]
     reference: tuple[float, ...]
-    code_before: float
-    code_after: float
-    unparsed_before: float
-    unparsed_after: float
-    truncated_after: float
+    code_before: float | None = None
+    code_after: float | None = None
+    unparsed_before: float | None = None
+    unparsed_after: float | None = None
+    truncated_before: float | None = None
+    truncated_after: float | None = None
     gain: Gain
     gain_over_control: Gain | None
     excluded: str | None = None
 
 
 class LineageFinding(Frozen):
-    """One lineage: its gains, its state under the rule, and whether the reference trains it."""
+    """One lineage: its gains, its state under the rule, and whether the reference trains it.
+
+    `p_value` is one-sided, of a gain at or below the margin; `p_holm` is adjusted for the number of lineages and
+    says in the printed list which gains are shown. `elicited`: gains over the start, hardly more than the control.
+    `gain_logit` is on the logit scale of the lineage's mean accuracies; `smaller_on_logit` says for a verdict that
+    names one other lineage whether this one gains less than that on the logit scale too.
+    """
 
     lineage: str
     models: tuple[str, ...]
     gain: Gain
+    p_value: float
+    p_holm: float
     gain_over_control: Gain | None
+    control_gain: Gain | None
     credited: bool
+    elicited: bool
     shown_small: bool
     harmed: bool
     reference_gain: Gain | None
     trainable: bool | None
+    gain_logit: Gain
+    smaller_on_logit: bool | None = None
 
 
 class Verdict(Frozen):
     """A word, the lineages it names, its sentence, and what speaks beside it.
 
-    `tipping_sd`: with single runs, the run-to-run SD at which the word would change (None: not up to 20 points).
+    `tipping_sd`: with single runs, the run-to-run SD at which the word would change (None: not up to 20 points),
+    and the word that it would change to.
     """
 
     word: VerdictWord
@@ -77,6 +93,29 @@ class Verdict(Frozen):
     sentence: str
     harmed: tuple[str, ...] = ()
     tipping_sd: float | None = None
+    tips_to: VerdictWord | None = None
+
+
+class CrossCheck(Frozen):
+    """Both words again from resamples, with the 95 % intervals of the gains over the start by lineage."""
+
+    resamples: int
+    seed: int
+    word: VerdictWord
+    lineages: tuple[str, ...]
+    over_start: VerdictWord
+    intervals: dict[str, tuple[float, float]]
+
+
+class StepFinding(Frozen):
+    """What an earlier step of the training would have given: the word over the start alone, gains by lineage,
+    and how far each lineage stood above its end."""
+
+    step: int
+    word: VerdictWord
+    lineages: tuple[str, ...]
+    gains: dict[str, Gain]
+    above_end: dict[str, Gain]
 
 
 class Flag(Frozen):
@@ -105,18 +144,23 @@ class StageFailure(Frozen):
 
 
 class Report(Frozen):
-    """All that is said of a run. Equal runs give equal reports, byte for byte: no times here."""
+    """All that is said of a method. Equal runs give equal reports, byte for byte: no times here.
+
+    A run has a suite and a plan; results made elsewhere have a `source` instead. `correlations` holds the word
+    under other assumed correlations, where accuracies are all that is known.
+    """
 
     schema_version: Literal[1] = 1
     program: str
-    suite: str
-    suite_version: int
-    rehearsal: bool
+    source: str | None = None
+    suite: str | None = None
+    suite_version: int | None = None
+    rehearsal: bool = False
     method: str
     control: str | None
     reference: str | None
-    plan: str
-    partial: tuple[str, ...]
+    plan: str | None = None
+    partial: tuple[str, ...] = ()
     verdict: Verdict
     over_start: Verdict
     flags: tuple[Flag, ...]
@@ -126,7 +170,10 @@ class Report(Frozen):
     not_tested: tuple[str, ...]
     not_measured: tuple[str, ...]
     assumptions: tuple[str, ...]
-    failures: tuple[StageFailure, ...]
+    failures: tuple[StageFailure, ...] = ()
+    steps: tuple[StepFinding, ...] = ()
+    correlations: dict[str, str] = Field(default_factory=dict)
+    cross_check: CrossCheck | None = None
     seeds: int
     problems: int
     samples_before: int

@@ -1,12 +1,13 @@
-"""Gains per lineage with their variance (docs/statistics.md, sections 2 and 3).
+"""Gains with their variance (docs/statistics.md, sections 2 and 3).
 
 Owns: paired differences, the problem part and the run part of the variance, t bounds of any contrast.
-Does not own: the rule (verdict.py). All values are proportions; arrays are float64.
+Does not own: the bounds that the rule asks for (bounds.py), nor the rule (verdict.py). All values are
+proportions; arrays are float64.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from rlvr_bench.schema.finding import Gain
 from rlvr_bench.schema.suite import Rule
 
 Array = NDArray[np.float64]
+Grouping = Literal["lineage", "model"]
+Scale = Literal["accuracy", "logit"]
 
 FEW_MOVED = 10
 """Below this many problems with a non-zero difference the floor of the variance acts (section 3)."""
@@ -30,6 +33,7 @@ class ModelScores:
 
     `runs[b]` is (S, n_b): trained runs by problem. `against[b]` is (S', n_b): what they are compared
     with, either the starting model (S' = 1, `against_trained` False) or control runs.
+    `samples` and `against_samples` are the answers behind each share, for the parts of the variance only.
     """
 
     name: str
@@ -37,6 +41,8 @@ class ModelScores:
     runs: tuple[Array, ...]
     against: tuple[Array, ...]
     against_trained: bool = False
+    samples: int = 1
+    against_samples: int = 1
 
 
 @dataclass(frozen=True)
@@ -51,63 +57,35 @@ class RunVariance:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A contrast's estimate and its one-sided bounds at one level."""
+class NoiseParts:
+    """What a group's problem variance V_P is made of, (F,) each, squared proportions of the mean gain.
 
-    estimate: float
-    lower: float
-    upper: float
-    standard_error: float
-    degrees: float
-
-
-def benchmark_weights(sizes: Sequence[int], rule: Rule) -> Array:
-    """Return w_b, summing to 1: by number of problems, or equal (section 2)."""
-    raw = np.asarray(sizes, float) if rule.weights == "problems" else np.ones(len(sizes))
-    return np.asarray(raw / raw.sum())
-
-
-def run_variance(runs: Sequence[tuple[Array, ...]], rule: Rule, *, control: bool) -> RunVariance:
-    """Pool the run-to-run variance over models and moderate it towards the prior (section 3; Smyth 2004).
-
-    `runs[m][b]` is (S_m, n_b). The run x problem part is taken off, as the problem part of the
-    variance holds it already; an observed SD is never shrunk downwards.
+    `between` problems stays; `before` falls with the samples before; `decoding` and `by_run` (run x problem)
+    fall with runs, `decoding` also with samples. `guessed` where single samples do not identify them.
     """
-    sizes = [scores.shape[1] for scores in runs[0]]
-    weights = benchmark_weights(sizes, rule)
-    prior_sd = (
-        rule.prior_run_sd_control
-        if control
-        else float(
-            sum(
-                w * (rule.prior_run_sd if n >= LARGE_BENCHMARK else rule.prior_run_sd_small)
-                for w, n in zip(weights, sizes, strict=True)
-            )
-        )
-    )
-    observed_degrees = sum(model[0].shape[0] - 1 for model in runs)
-    if observed_degrees == 0:
-        return RunVariance(prior_sd**2, rule.prior_degrees, prior_sd, None)
-    between = 0.0
-    residual = np.zeros(len(sizes))
-    for model in runs:
-        means = sum(w * scores.mean(1) for w, scores in zip(weights, model, strict=True))
-        between += float(((means - np.mean(means)) ** 2).sum())
-        for b, scores in enumerate(model):
-            rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
-            residual[b] += float((rest**2).sum())
-    mean_squares = residual / (observed_degrees * (np.asarray(sizes) - 1))
-    noise = float((weights**2 * mean_squares / np.asarray(sizes)).sum())
-    unexplained = max(0.0, between / observed_degrees - noise)
-    moderated = (rule.prior_degrees * prior_sd**2 + observed_degrees * unexplained) / (
-        rule.prior_degrees + observed_degrees
-    )
-    return RunVariance(
-        variance=max(moderated, unexplained),
-        degrees=rule.prior_degrees + observed_degrees,
-        prior_sd=prior_sd,
-        observed=float(np.sqrt(unexplained)),
-    )
+
+    between: Array
+    before: Array
+    decoding: Array
+    by_run: Array
+    guessed: bool
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """Estimates, standard errors and degrees of freedom of K contrasts, (K,) each."""
+
+    estimate: Array
+    error: Array
+    degrees: Array
+
+    def lower(self, alpha: float) -> Array:
+        """Return one-sided lower bounds at level 1 - alpha."""
+        return np.asarray(self.estimate - stdtrit(self.degrees, 1 - alpha) * self.error)
+
+    def upper(self, alpha: float) -> Array:
+        """Return one-sided upper bounds at level 1 - alpha."""
+        return np.asarray(self.estimate + stdtrit(self.degrees, 1 - alpha) * self.error)
 
 
 @dataclass(frozen=True)
@@ -115,7 +93,8 @@ class Estimates:
     """Gains of F groups of models (lineages, or single models) and all that bounds need.
 
     `covariance[b]` is (F, F) over problems of benchmark b; `run_share` and `against_share` are (F,):
-    the factor of the run-to-run variance in each group's gain.
+    the factor of the run-to-run variance in each group's gain. `models` counts all; `seeds` and `samples`
+    are the smallest over models, for advice about more of them.
     """
 
     groups: tuple[str, ...]
@@ -127,71 +106,147 @@ class Estimates:
     against_share: Array
     runs: RunVariance
     against: RunVariance | None
+    parts: NoiseParts
+    models: int
+    seeds: int
+    samples: int
 
-    def bound(self, contrast: Array, alpha: float) -> Bound:
-        """Return one-sided t bounds (level 1 - alpha each) of Σ_f c_f G_f (section 3; Satterthwaite 1946)."""
-        estimate = float(self.gain @ contrast)
-        problem = np.array(
+    def contrasts(self, matrix: Array) -> Contrasts:
+        """Return Σ_f c_f G_f for each row c of a (K, F) matrix (section 3; Satterthwaite 1946)."""
+        problem = np.stack(
             [
-                w**2 * float(contrast @ c @ contrast) / n
+                w**2 * np.einsum("kf,fg,kg->k", matrix, c, matrix) / n
                 for w, c, n in zip(self.weights, self.covariance, self.sizes, strict=True)
             ]
         )
-        run_parts = [(self.runs, float(contrast**2 @ self.run_share))]
+        squares = matrix**2
+        run = [(self.runs, squares @ self.run_share * self.runs.variance)]
         if self.against is not None:
-            run_parts.append((self.against, float(contrast**2 @ self.against_share)))
-        run = [part.variance * share for part, share in run_parts]
-        total = float(problem.sum()) + sum(run)
-        spread = float((problem**2 / (np.asarray(self.sizes) - 1)).sum()) + sum(
-            v**2 / part.degrees for v, (part, _) in zip(run, run_parts, strict=True)
-        )
-        degrees = total**2 / spread
-        error = float(np.sqrt(total))
-        reach = float(stdtrit(degrees, 1 - alpha)) * error
-        return Bound(estimate, estimate - reach, estimate + reach, error, degrees)
+            run.append((self.against, squares @ self.against_share * self.against.variance))
+        total = problem.sum(0) + sum(v for _, v in run)
+        spread = (problem**2 / (np.asarray(self.sizes)[:, None] - 1)).sum(0) + sum(v**2 / p.degrees for p, v in run)
+        return Contrasts(np.asarray(matrix @ self.gain), np.sqrt(total), np.asarray(total**2 / spread))
 
     def gain_of(self, index: int, alpha: float) -> Gain:
         """Return group `index`'s gain with its two-sided interval (level 1 - 2 alpha)."""
-        b = self.bound(np.eye(len(self.groups))[index], alpha)
+        c = self.contrasts(np.eye(len(self.groups))[index : index + 1])
         return Gain(
-            estimate=b.estimate,
-            lower=b.lower,
-            upper=b.upper,
-            standard_error=b.standard_error,
-            degrees=b.degrees,
+            estimate=float(c.estimate[0]),
+            lower=float(c.lower(alpha)[0]),
+            upper=float(c.upper(alpha)[0]),
+            standard_error=float(c.error[0]),
+            degrees=float(c.degrees[0]),
         )
 
+    def gain_by_name(self, group: str, alpha: float) -> Gain | None:
+        """Return a group's gain, or None where it is not among the groups."""
+        return self.gain_of(self.groups.index(group), alpha) if group in self.groups else None
 
-def estimate(models: Sequence[ModelScores], rule: Rule, *, control_runs: bool, group_by: str = "lineage") -> Estimates:
-    """Estimate gains by lineage (`group_by="lineage"`) or model (`"model"`), equal weight per model.
 
-    `control_runs` says that the trained runs are those of a random-reward arm, whose run-to-run
-    prior is wider. Raises ValueError where models do not share the same problems.
+def benchmark_weights(sizes: Sequence[int], rule: Rule) -> Array:
+    """Return w_b, summing to 1: by number of problems, or equal (section 2)."""
+    raw = np.asarray(sizes, float) if rule.weights == "problems" else np.ones(len(sizes))
+    return np.asarray(raw / raw.sum())
+
+
+def prior_run_sd(sizes: Sequence[int], rule: Rule, *, control: bool) -> float:
+    """Return the prior run-to-run SD: by the sizes of the benchmarks, or that of content-blind rewards."""
+    if control:
+        return rule.prior_run_sd_control
+    priors = [rule.prior_run_sd if n >= LARGE_BENCHMARK else rule.prior_run_sd_small for n in sizes]
+    return float(benchmark_weights(sizes, rule) @ np.asarray(priors))
+
+
+def moderated(prior_sd: float, rule: Rule, *, sum_of_squares: float, degrees: int, noise: float) -> RunVariance:
+    """Moderate an observed run-to-run variance towards the prior (section 3; Smyth 2004).
+
+    `sum_of_squares` of run means about their model's mean, with its degrees of freedom; `noise` is what
+    the problem part holds already. An observed SD is never shrunk downwards.
+    """
+    if degrees == 0:
+        return RunVariance(prior_sd**2, rule.prior_degrees, prior_sd, None)
+    unexplained = max(0.0, sum_of_squares / degrees - noise)
+    both = (rule.prior_degrees * prior_sd**2 + degrees * unexplained) / (rule.prior_degrees + degrees)
+    return RunVariance(
+        variance=max(both, unexplained),
+        degrees=rule.prior_degrees + degrees,
+        prior_sd=prior_sd,
+        observed=float(np.sqrt(unexplained)),
+    )
+
+
+def run_variance(runs: Sequence[tuple[Array, ...]], rule: Rule, *, control: bool) -> RunVariance:
+    """Pool the run-to-run variance over models and moderate it (section 3).
+
+    `runs[m][b]` is (S_m, n_b). The run x problem part is taken off, as the problem part of the
+    variance holds it already.
+    """
+    sizes = [scores.shape[1] for scores in runs[0]]
+    weights = benchmark_weights(sizes, rule)
+    degrees = sum(model[0].shape[0] - 1 for model in runs)
+    between, residual = 0.0, np.zeros(len(sizes))
+    for model in runs:
+        if model[0].shape[0] == 1:
+            continue
+        means = sum(w * scores.mean(1) for w, scores in zip(weights, model, strict=True))
+        between += float(((means - np.mean(means)) ** 2).sum())
+        for b, scores in enumerate(model):
+            rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
+            residual[b] += float((rest**2).sum())
+    noise = 0.0
+    if degrees:
+        mean_squares = residual / (degrees * (np.asarray(sizes) - 1))
+        noise = float((weights**2 * mean_squares / np.asarray(sizes)).sum())
+    prior = prior_run_sd(sizes, rule, control=control)
+    return moderated(prior, rule, sum_of_squares=between, degrees=degrees, noise=noise)
+
+
+def estimate(
+    models: Sequence[ModelScores],
+    rule: Rule,
+    *,
+    control_runs: bool,
+    group_by: Grouping = "lineage",
+    scale: Scale = "accuracy",
+) -> Estimates:
+    """Estimate gains by lineage or by model, equal weight per model.
+
+    `control_runs` says that the trained runs are those of a content-blind reward, whose run-to-run
+    prior is wider. `scale="logit"` gives the difference of the logits of a group's mean accuracies, its
+    variance by the delta method. Raises ValueError where models do not share the same problems.
     """
     sizes = tuple(scores.shape[1] for scores in models[0].runs)
     for model in models:
         if tuple(s.shape[1] for s in model.runs) != sizes or tuple(s.shape[1] for s in model.against) != sizes:
             raise ValueError(f"{model.name}: not the same problems as {models[0].name}")
+    trained = [m for m in models if m.against_trained]
+    if trained and len(trained) != len(models):
+        raise ValueError("some models are compared with control runs and some with their start")
     names = [m.lineage if group_by == "lineage" else m.name for m in models]
     groups = tuple(dict.fromkeys(names))
     members = [[m for m, name in zip(models, names, strict=True) if name == group] for group in groups]
     weights = benchmark_weights(sizes, rule)
+    after = [np.stack([np.mean([m.runs[b].mean(0) for m in g], axis=0) for g in members]) for b in range(len(sizes))]
+    before = [
+        np.stack([np.mean([m.against[b].mean(0) for m in g], axis=0) for g in members]) for b in range(len(sizes))
+    ]
+    mean_after = sum(w * a.mean(1) for w, a in zip(weights, after, strict=True))
+    mean_before = sum(w * a.mean(1) for w, a in zip(weights, before, strict=True))
+    slope_after, slope_before = np.ones(len(groups)), np.ones(len(groups))
+    gain = np.asarray(mean_after - mean_before)
+    if scale == "logit":
+        least = 0.5 / sum(sizes)
+        mean_after, mean_before = np.clip(mean_after, least, 1 - least), np.clip(mean_before, least, 1 - least)
+        gain = np.log(mean_after / (1 - mean_after)) - np.log(mean_before / (1 - mean_before))
+        slope_after, slope_before = 1 / (mean_after * (1 - mean_after)), 1 / (mean_before * (1 - mean_before))
     covariance: list[Array] = []
-    gain = np.zeros(len(groups))
     for b, n in enumerate(sizes):
-        per_problem = np.stack(
-            [np.mean([m.runs[b].mean(0) - m.against[b].mean(0) for m in group], axis=0) for group in members]
-        )
-        gain += weights[b] * per_problem.mean(1)
-        c = np.atleast_2d(np.cov(per_problem, ddof=1))
-        floor = n / ((n + 1) * (n + 2))
-        for f in range(len(groups)):
-            if np.count_nonzero(np.abs(per_problem[f]) > 1e-9) < FEW_MOVED:
-                c[f, f] = max(c[f, f], floor)
+        moved = np.count_nonzero(np.abs(after[b] - before[b]) > 1e-9, axis=1)
+        c = np.atleast_2d(np.cov(slope_after[:, None] * after[b] - slope_before[:, None] * before[b], ddof=1))
+        floor = n / ((n + 1) * (n + 2)) * slope_after**2
+        diagonal = np.diag(c)
+        np.fill_diagonal(c, np.where(moved < FEW_MOVED, np.maximum(diagonal, floor), diagonal))
         covariance.append(c)
-    trained = [m for m in models if m.against_trained]
-    if trained and len(trained) != len(models):
-        raise ValueError("some models are compared with control runs and some with their start")
 
     def share(runs_of: str) -> Array:
         return np.array(
@@ -204,52 +259,47 @@ def estimate(models: Sequence[ModelScores], rule: Rule, *, control_runs: bool, g
         covariance=tuple(covariance),
         sizes=sizes,
         weights=weights,
-        run_share=share("runs"),
-        against_share=share("against"),
+        run_share=share("runs") * slope_after**2,
+        against_share=share("against") * slope_before**2,
         runs=run_variance([m.runs for m in models], rule, control=control_runs),
         against=run_variance([m.against for m in models], rule, control=True) if trained else None,
+        parts=_noise_parts(members, weights, sizes, covariance),
+        models=len(models),
+        seeds=min(m.runs[0].shape[0] for m in models),
+        samples=min(m.samples for m in models),
     )
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """All bounds that the rule asks for, (F,) or (F, F), from one set of estimates."""
+def _within(scores: Array, samples: int) -> float:
+    """Return the decoding variance of one answer: p(1-p) within problems, or half of the pooled one at k = 1."""
+    if samples > 1:
+        return float((scores * (1 - scores)).mean()) * samples / (samples - 1)
+    mean = float(scores.mean())
+    return 0.5 * mean * (1 - mean)
 
-    estimates: Estimates
-    rule: Rule
 
-    @cached_property
-    def _unit(self) -> Array:
-        return np.eye(len(self.estimates.groups))
-
-    def _one(self, alpha: float, side: str) -> Array:
-        return np.array([getattr(self.estimates.bound(c, alpha), side) for c in self._unit])
-
-    @cached_property
-    def lower(self) -> Array:
-        """L_f: lower 95 % bound of each gain."""
-        return self._one(self.rule.alpha, "lower")
-
-    @cached_property
-    def upper_equivalence(self) -> Array:
-        """E_f: upper bound of the 90 % interval."""
-        return self._one(self.rule.alpha_equivalence, "upper")
-
-    @cached_property
-    def upper_equivalence_all(self) -> Array:
-        """E_f at level alpha_equivalence / F, for MIXED."""
-        return self._one(self.rule.alpha_equivalence / len(self._unit), "upper")
-
-    @cached_property
-    def upper_harm(self) -> Array:
-        """Upper bound at level alpha / F (Bonferroni), for harm."""
-        return self._one(self.rule.alpha / len(self._unit), "upper")
-
-    def larger(self, f: int, g: int) -> bool:
-        """I_{f,g} > 0: f gains significantly more than g."""
-        return self.estimates.bound(self._unit[f] - self._unit[g], self.rule.alpha).lower > 0
-
-    def share_excluded(self, f: int, g: int) -> bool:
-        """Q_{f,g} > 0: g gains significantly less than the set share of f's gain."""
-        contrast = self.rule.share_of_largest * self._unit[f] - self._unit[g]
-        return self.estimates.bound(contrast, self.rule.alpha_equivalence).lower > 0
+def _noise_parts(
+    members: Sequence[Sequence[ModelScores]], weights: Array, sizes: Sequence[int], covariance: Sequence[Array]
+) -> NoiseParts:
+    """Split V_P of every group into its parts (section 5.1), summed over benchmarks."""
+    parts = np.zeros((4, len(members)))
+    for f, group in enumerate(members):
+        count = len(group)
+        for b, n in enumerate(sizes):
+            factor = weights[b] ** 2 / n
+            before = decoding = by_run = 0.0
+            for m in group:
+                runs, seeds = m.runs[b], m.runs[b].shape[0]
+                noise = _within(runs, m.samples) / m.samples
+                decoding += noise / (seeds * count**2)
+                start = _within(m.against[b], m.against_samples) / m.against_samples
+                before += start / (m.against[b].shape[0] * count**2)
+                if seeds > 1:
+                    rest = runs - runs.mean(0) - runs.mean(1, keepdims=True) + runs.mean()
+                    square = float((rest**2).sum()) / ((seeds - 1) * (n - 1))
+                    by_run += max(0.0, square - noise) / (seeds * count**2)
+            whole = float(covariance[b][f, f])
+            between = max(whole - before - decoding - by_run, 0.1 * whole)
+            parts[:, f] += factor * np.array([between, before, decoding, by_run])
+    guessed = any(m.samples == 1 or m.against_samples == 1 for group in members for m in group)
+    return NoiseParts(parts[0], parts[1], parts[2], parts[3], guessed=guessed)

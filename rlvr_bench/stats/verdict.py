@@ -1,21 +1,24 @@
 """The rule: from bounds to one word (docs/statistics.md, sections 4 and 4.1).
 
-Owns the order of the rules and each lineage's state. Pure; deterministic; closed form.
+Owns the order of the rules and each lineage's state. Pure; deterministic.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from rlvr_bench.schema.finding import VerdictWord
-from rlvr_bench.stats.gains import Bounds
+from rlvr_bench.stats.bounds import Bounds
 
 
 @dataclass(frozen=True)
 class Decision:
     """The word, the lineages it names, and the state of every lineage.
 
-    `missing` are the lineages shown not to gain (at level alpha_equivalence / F, as MIXED asks),
-    `undecided` those that keep LEANS_ONE_FAMILY from being ONE_FAMILY.
+    `elicited` gain over the start, but are shown to gain no more than the control. `missing` are the lineages
+    shown not to gain (at level alpha_equivalence / F, as MIXED asks), `undecided` those that keep
+    LEANS_ONE_FAMILY from being ONE_FAMILY, `masked` those where the control left no room to show anything.
     """
 
     word: VerdictWord
@@ -23,51 +26,107 @@ class Decision:
     credited: tuple[bool, ...]
     shown_small: tuple[bool, ...]
     harmed: tuple[bool, ...]
+    elicited: tuple[bool, ...]
     missing: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
     why_not_stronger: str = ""
+
+
+@dataclass(frozen=True)
+class _States:
+    """What each of F lineages shows, and the bounds that show it."""
+
+    start: Bounds
+    controls: tuple[Bounds, ...]
+    room: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        groups = self.start.estimates.groups
+        if any(c.estimates.groups != groups for c in self.controls):
+            raise ValueError("the gains over the start and over a control are not of the same lineages in one order")
+
+    @property
+    def count(self) -> int:
+        return len(self.start.estimates.groups)
+
+    def gains(self, f: int) -> bool:
+        return bool(self.start.lower[f] > self.start.rule.margin)
+
+    def credited(self, f: int) -> bool:
+        return self.gains(f) and all(c.lower[f] > c.rule.margin for c in self.controls)
+
+    def strongest(self, f: int) -> Bounds:
+        """Return the bounds over the control with the largest mean, where f gains least."""
+        return min(self.controls, key=lambda c: float(c.estimates.gain[f]))
+
+    def near_control(self, f: int) -> bool:
+        """E^c_f below the limit: f is shown to gain hardly more than the strongest control."""
+        return bool(self.controls) and bool(self.strongest(f).upper_equivalence[f] < self.start.rule.no_gain)
+
+    def elicited(self, f: int) -> bool:
+        return self.gains(f) and not self.credited(f) and self.near_control(f)
+
+    def masked(self, f: int) -> bool:
+        """Nothing can be shown on f: near the control, not small over the start, and no room above the control."""
+        return self.near_control(f) and not self.room[f] and not self._small(self.start, f)
+
+    def _small(self, bounds: Bounds, f: int) -> bool:
+        return bool(bounds.upper_equivalence[f] < bounds.rule.no_gain)
+
+    def small(self, f: int) -> bool:
+        """Shown not to gain: over the start, or over the control where that leaves room."""
+        return self._small(self.start, f) or (self.near_control(f) and self.room[f])
+
+    def small_among_all(self, f: int) -> bool:
+        """The same at level alpha_equivalence / F."""
+        limit = self.start.rule.no_gain
+        if self.start.upper_equivalence_all[f] < limit:
+            return True
+        return bool(self.controls) and self.room[f] and bool(self.strongest(f).upper_equivalence_all[f] < limit)
+
+    def harmed(self, f: int) -> bool:
+        start = self.start
+        return bool(start.upper_harm[f] < 0 and start.estimates.gain[f] <= -start.rule.margin)
+
+    def less(self, f: int, g: int, *, shown: bool) -> bool:
+        """f gains more than g and, if `shown`, g is small or below the share: on the start's scale, or on every
+        control's where that leaves g room."""
+
+        def holds(b: Bounds) -> bool:
+            return b.larger(f, g) and (not shown or self._small(b, g) or b.share_excluded(f, g))
+
+        return holds(self.start) or (bool(self.controls) and self.room[g] and all(holds(c) for c in self.controls))
 
 
 def decide(
     start: Bounds,
-    control: Bounds | None = None,
+    controls: Sequence[Bounds] = (),
     *,
+    room: Collection[str] = (),
     untested: Collection[str] = (),
     untrainable: Collection[str] = (),
     doubtful: str = "",
 ) -> Decision:
-    """Apply rules 1-9 to the gains over the start and, where given, over the control.
+    """Apply rules 1-9 to the gains over the start and, where given, over every control.
 
-    A lineage in `untested` (all its models left the rule) blocks GENERALISES, ONE_FAMILY and ABSENT;
-    one in `untrainable` (the reference does not gain there) supports neither ONE_FAMILY nor ABSENT:
-    the next weaker word is given instead. `doubtful` is a reason not to believe single runs (one of them
-    looks collapsed): it blocks ONE_FAMILY and MIXED.
+    `room` are the lineages on which the reference is shown to gain more than the control: only there is "no
+    more than the control" evidence against the method (section 4.1). A lineage in `untested` (all its models
+    left the rule) blocks GENERALISES, ONE_FAMILY and ABSENT; one in `untrainable` (the reference does not gain
+    there) supports neither ONE_FAMILY nor ABSENT nor, unless it is harmed, MIXED: the next weaker word is given
+    instead. `doubtful` is a reason not to believe single runs (one of them looks collapsed): it blocks ONE_FAMILY
+    and MIXED.
     """
-    rule = start.rule
     groups = start.estimates.groups
-    count = len(groups)
-    scales = [start] if control is None else [start, control]
-    gains = [bool(low > rule.margin) for low in start.lower]
-    if control is None:
-        credited = list(gains)
-        small = [bool(up < rule.no_gain) for up in start.upper_equivalence]
-        small_all = [bool(up < rule.no_gain) for up in start.upper_equivalence_all]
-        elicited = [False] * count
-    else:
-        credited = [g and bool(low > rule.margin) for g, low in zip(gains, control.lower, strict=True)]
-        small = [any(bool(s.upper_equivalence[f] < rule.no_gain) for s in scales) for f in range(count)]
-        small_all = [any(bool(s.upper_equivalence_all[f] < rule.no_gain) for s in scales) for f in range(count)]
-        elicited = [
-            g and not c and bool(up < rule.no_gain)
-            for g, c, up in zip(gains, credited, control.upper_equivalence, strict=True)
-        ]
-    harmed = [
-        bool(up < 0 and gain <= -rule.margin) for up, gain in zip(start.upper_harm, start.estimates.gain, strict=True)
-    ]
-    winners = [f for f in range(count) if credited[f]]
-    others = [f for f in range(count) if not credited[f]]
-
-    missing = [g for g in others if harmed[g] or small_all[g]]
+    s = _States(start, tuple(controls), tuple(g in room for g in groups))
+    every = range(s.count)
+    winners = [f for f in every if s.credited(f)]
+    others = [f for f in every if f not in winners]
+    harmed = [s.harmed(f) for f in every]
+    # a lineage on which nothing can be trained is not evidence that this method's gain is missing there
+    missing = [g for g in others if harmed[g] or (s.small_among_all(g) and groups[g] not in untrainable)]
+    masked = [g for g in others if s.masked(g)]
+    shadowed = "a random reward leaves nothing to show in " + ", ".join(groups[g] for g in masked) if masked else ""
 
     def made(
         word: VerdictWord, members: Collection[int] = (), why: str = "", undecided: Collection[int] = ()
@@ -75,22 +134,17 @@ def decide(
         return Decision(
             word=word,
             named=tuple(groups[f] for f in members),
-            credited=tuple(credited),
-            shown_small=tuple(small),
+            credited=tuple(f in winners for f in every),
+            shown_small=tuple(s.small(f) for f in every),
             harmed=tuple(harmed),
+            elicited=tuple(s.elicited(f) for f in every),
             missing=tuple(groups[g] for g in missing),
             undecided=tuple(groups[g] for g in undecided),
+            masked=tuple(groups[g] for g in masked),
             why_not_stronger=why,
         )
 
-    def less_than(f: int, g: int, *, shown: bool) -> bool:
-        """On one and the same scale: f gains more than g and, if `shown`, g is small or below the share."""
-        return any(
-            s.larger(f, g) and (not shown or bool(s.upper_equivalence[g] < rule.no_gain) or s.share_excluded(f, g))
-            for s in scales
-        )
-
-    if count < 2:
+    if s.count < 2:
         return made(VerdictWord.NOT_TESTED, winners)
     if not others:
         if untested:
@@ -98,9 +152,9 @@ def decide(
         return made(VerdictWord.GENERALISES, winners)
     if len(winners) == 1:
         f = winners[0]
-        if all(less_than(f, g, shown=False) for g in others):
+        if all(s.less(f, g, shown=False) for g in others):
             weak = [groups[g] for g in others if groups[g] in untrainable]
-            open_ = [g for g in others if not less_than(f, g, shown=True)]
+            open_ = [g for g in others if not s.less(f, g, shown=True)]
             if not (open_ or untested or weak or doubtful):
                 return made(VerdictWord.ONE_FAMILY, winners)
             why = doubtful
@@ -109,21 +163,39 @@ def decide(
             elif weak:
                 why = "even the reference does not gain on " + ", ".join(weak)
             return made(VerdictWord.LEANS_ONE_FAMILY, winners, why, open_)
+        return made(VerdictWord.INCONCLUSIVE, (), shadowed)
     if len(winners) >= 2:
-        if missing:
-            if doubtful:
-                return made(VerdictWord.SEVERAL_SO_FAR, winners, doubtful)
+        if missing and not doubtful:
             return made(VerdictWord.MIXED, winners)
-        return made(VerdictWord.SEVERAL_SO_FAR, winners)
-    if not winners:
-        gainers = [f for f in range(count) if gains[f]]
-        if gainers and all(elicited[f] for f in gainers):
-            return made(VerdictWord.ELICITATION_ONLY, gainers)
-        if not gainers and any(harmed):
-            return made(VerdictWord.HARMFUL, [f for f in range(count) if harmed[f]])
-        if all(small):
-            weak = [g for g in groups if g in untrainable]
-            if not untested and not weak:
-                return made(VerdictWord.ABSENT)
-            return made(VerdictWord.INCONCLUSIVE, (), "not tested or not trainable: " + ", ".join([*untested, *weak]))
-    return made(VerdictWord.INCONCLUSIVE)
+        weak = [groups[g] for g in others if groups[g] in untrainable]
+        fixed = "even the reference does not gain on " + ", ".join(weak) if weak else ""
+        return made(
+            VerdictWord.SEVERAL_SO_FAR, winners, doubtful if missing else "; ".join(filter(None, (shadowed, fixed)))
+        )
+    gainers = [f for f in every if s.gains(f)]
+    if gainers and all(s.elicited(f) for f in gainers):
+        return made(VerdictWord.ELICITATION_ONLY, gainers)
+    if not gainers and any(harmed):
+        return made(VerdictWord.HARMFUL, [f for f in every if harmed[f]])
+    if all(s.small(f) for f in every):
+        weak = [g for g in groups if g in untrainable]
+        if not untested and not weak:
+            return made(VerdictWord.ABSENT)
+        return made(VerdictWord.INCONCLUSIVE, (), "not tested or not trainable: " + ", ".join([*untested, *weak]))
+    return made(VerdictWord.INCONCLUSIVE, (), shadowed)
+
+
+def suggested(start: Bounds, controls: Sequence[Bounds] = ()) -> tuple[VerdictWord, tuple[str, ...]]:
+    """Return the word and the lineages that the point estimates alone would give: what more data would tend to."""
+    groups, rule = start.estimates.groups, start.rule
+    scales = np.stack([b.estimates.gain for b in (start, *controls)])
+    up = [g for f, g in enumerate(groups) if bool((scales[:, f] > rule.margin).all())]
+    over_start = [g for g, gain in zip(groups, start.estimates.gain, strict=True) if gain > rule.margin]
+    if len(up) == len(groups):
+        return VerdictWord.GENERALISES, tuple(up)
+    if up:
+        return (VerdictWord.ONE_FAMILY if len(up) == 1 else VerdictWord.MIXED), tuple(up)
+    if over_start:
+        return VerdictWord.ELICITATION_ONLY, tuple(over_start)
+    fallen = [g for g, gain in zip(groups, start.estimates.gain, strict=True) if gain <= -rule.margin]
+    return (VerdictWord.HARMFUL, tuple(fallen)) if fallen else (VerdictWord.ABSENT, ())

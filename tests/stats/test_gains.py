@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rlvr_bench.schema.suite import Rule
-from rlvr_bench.stats.gains import Bounds, ModelScores, estimate, run_variance
+from rlvr_bench.stats.bounds import closed_form
+from rlvr_bench.stats.gains import ModelScores, estimate, run_variance
 
 PROTOTYPE = Path(__file__).parents[3] / "shared" / "reference" / "stat_sim.py"
 RULE = Rule()
@@ -92,7 +93,7 @@ def test_no_variance_never_gives_a_zero_width_interval() -> None:
     zeros = [ModelScores(f"m{f}", f"f{f}", (np.zeros((3, 30)),), (np.zeros((1, 30)),)) for f in range(3)]
     found = estimate(zeros, RULE, control_runs=False)
     assert found.gain_of(0, 0.025).upper > 0.03
-    assert Bounds(found, RULE).upper_equivalence.min() > 0.05  # hardly any problem moved: not ABSENT
+    assert closed_form(found, RULE).upper_equivalence.min() > 0.05  # hardly any problem moved: not ABSENT
 
 
 def test_two_benchmarks_weigh_by_problems_or_equally() -> None:
@@ -165,7 +166,7 @@ def test_agrees_with_the_prototype(control: bool) -> None:
                 for f in range(3)
                 for m in range(2)
             ]
-            bounds = Bounds(estimate(models, rule, control_runs=False), rule)
+            bounds = closed_form(estimate(models, rule, control_runs=False), rule)
             assert bounds.estimates.gain == pytest.approx(tables["G"][r], abs=1e-6)
             if control:  # the prototype joins the two run variances a little differently: same to 2 %
                 width = tables["G"][r] - tables["L"][r]
@@ -191,7 +192,7 @@ def test_agrees_with_recorded_bounds_and_verdicts() -> None:
             ModelScores(f"m{f}", f"f{f}", (np.array(case["after"][f]) / 8,), (np.array(case["before"][f])[None] / 16,))
             for f in range(3)
         ]
-        bounds = Bounds(estimate(models, rule, control_runs=False), rule)
+        bounds = closed_form(estimate(models, rule, control_runs=False), rule)
         assert bounds.estimates.gain == pytest.approx(case["gain"], abs=1e-9)
         assert bounds.lower == pytest.approx(case["lower"], abs=1e-9)
         assert bounds.upper_equivalence == pytest.approx(case["upper_equivalence"], abs=1e-9)

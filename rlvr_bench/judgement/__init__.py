@@ -1,0 +1,1 @@
+"""From measured accuracies to verdicts: which models enter which estimate, decided and described."""

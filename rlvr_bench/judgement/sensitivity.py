@@ -1,0 +1,112 @@
+"""What a verdict would be otherwise: at another run-to-run SD, another correlation, an earlier step, resampled."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from rlvr_bench.judgement.evidence import Evidence
+from rlvr_bench.judgement.sides import Question, bounder, reference_of, side_of, words
+from rlvr_bench.schema.finding import CrossCheck, StepFinding, VerdictWord
+from rlvr_bench.stats.bootstrap import resample
+from rlvr_bench.stats.bounds import Bounds, closed_form
+from rlvr_bench.stats.gains import Estimates, RunVariance
+from rlvr_bench.stats.verdict import Decision, decide
+
+TIPPING_STEP, TIPPING_MAX = 0.0025, 0.20
+"""The run-to-run SD at which a single-run verdict changes is looked for in these steps, up to this."""
+
+CORRELATIONS = (0.0, 0.3, 0.5)
+"""Without problems the verdict is computed at each of these before/after correlations; the middle one decides."""
+
+
+def cross_check(evidence: Evidence, question: Question, *, resamples: int, seed: int = 0) -> CrossCheck:
+    """Return both words from resampled problems (docs/statistics.md, section 6). Needs problems."""
+    rule = question.rule
+    rng = np.random.default_rng(seed)
+    made: dict[tuple[str, ...], Bounds] = {}
+
+    def bounds(some: Evidence, arm: str, against: str | None) -> Bounds:
+        key = (arm, against or "", *(m.name for m in some.models))
+        if key not in made:
+            scores = some.scores(arm, against, list(some.sizes))
+            made[key] = resample(scores, some.estimate(arm, against, rule), rule, resamples=resamples, rng=rng)
+        return made[key]
+
+    headline, plain = words(evidence, question, bounds)
+    start = bounds(evidence, question.method, None)
+    groups = start.estimates.groups
+    return CrossCheck(
+        resamples=resamples,
+        seed=seed,
+        word=headline.word,
+        lineages=headline.named,
+        over_start=plain.word,
+        intervals={g: (float(start.lower[f]), float(start.upper[f])) for f, g in enumerate(groups)},
+    )
+
+
+def by_correlation(evidence: Evidence, question: Question) -> dict[str, Decision]:
+    """Return the headline's decision at each assumed before/after correlation; empty where problems are known."""
+    if evidence.paired:
+        return {}
+    return {f"{r:g}": words(replace(evidence, correlation=r), question)[0] for r in CORRELATIONS}
+
+
+def earlier_steps(evidence: Evidence, question: Question) -> tuple[StepFinding, ...]:
+    """Return what each earlier step would have given over the start, and how far it stood above the end."""
+    rule, method = question.rule, question.method
+    found = []
+    for step in sorted({step for m in evidence.models for step in m.steps}):
+        then = evidence.at_step(method, step)
+        if then.lineages() != evidence.lineages():
+            continue
+        bounds = closed_form(then.estimate(method, None, rule), rule)
+        above = evidence.from_end(method, step).estimate(method, None, rule)
+        decision = decide(bounds, untested=question.not_tested, doubtful=question.doubtful)
+        groups = bounds.estimates.groups
+        found.append(
+            StepFinding(
+                step=step,
+                word=decision.word,
+                lineages=decision.named,
+                gains={g: bounds.estimates.gain_of(f, rule.alpha) for f, g in enumerate(groups)},
+                above_end={g: above.gain_of(f, rule.alpha) for f, g in enumerate(groups)},
+            )
+        )
+    return tuple(found)
+
+
+def tipping(
+    evidence: Evidence, question: Question, decision: Decision, over: bool
+) -> tuple[float | None, VerdictWord | None]:
+    """Return the run-to-run SD at which a single-run verdict changes, and to what (section 3)."""
+    if any(m.seeds(question.method) > 1 for m in evidence.models):
+        return None, None
+    rule, sd = question.rule, question.rule.prior_run_sd
+    reference = reference_of(evidence, question, bounder(rule))
+    once = {}  # estimates do not depend on the prior: only the run variance in them is replaced
+
+    def raised(some: Evidence, arm: str, against: str | None) -> Bounds:
+        key = (arm, against)
+        if key not in once:
+            once[key] = some.estimate(arm, against, rule)
+        return closed_form(_with_prior(once[key], sd), rule)
+
+    while (sd := round(sd + TIPPING_STEP, 6)) <= TIPPING_MAX:
+        found = side_of(evidence, question, reference, raised, over).decision
+        if (found.word, found.named) != (decision.word, decision.named):
+            return sd, found.word
+    return None, None
+
+
+def _with_prior(e: Estimates, sd: float) -> Estimates:
+    """Return estimates under a larger prior run-to-run SD; observed variances stand."""
+
+    def larger(v: RunVariance | None) -> RunVariance | None:
+        if v is None or v.observed is not None or v.prior_sd >= sd:
+            return v
+        return replace(v, variance=sd**2, prior_sd=sd)
+
+    runs = larger(e.runs)
+    assert runs is not None
+    return replace(e, runs=runs, against=larger(e.against))

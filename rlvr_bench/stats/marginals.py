@@ -1,0 +1,126 @@
+"""Gains from accuracies alone, where no per-problem results exist (docs/statistics.md, section 7).
+
+Everything that accuracies do not tell is assumed, and every assumption widens an interval or is printed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlvr_bench.schema.suite import Rule
+from rlvr_bench.stats.gains import (
+    Array,
+    Estimates,
+    Grouping,
+    NoiseParts,
+    RunVariance,
+    Scale,
+    benchmark_weights,
+    moderated,
+    prior_run_sd,
+)
+
+BEFORE_AFTER_CORRELATION = 0.3
+"""Assumed correlation over problems of one model's answers before and after training."""
+
+WITHIN_LINEAGE_CORRELATION = 0.5
+"""Assumed correlation over problems of the gains of two models of one lineage."""
+
+
+@dataclass(frozen=True)
+class ModelAccuracies:
+    """Accuracies of one model: `runs[b]` and `against[b]` are (S,) and (S',) proportions on benchmark b."""
+
+    name: str
+    lineage: str
+    runs: tuple[Array, ...]
+    against: tuple[Array, ...]
+    against_trained: bool = False
+
+
+def estimate_marginals(
+    models: Sequence[ModelAccuracies],
+    sizes: Sequence[int],
+    rule: Rule,
+    *,
+    control_runs: bool,
+    group_by: Grouping = "lineage",
+    scale: Scale = "accuracy",
+    correlation: float = BEFORE_AFTER_CORRELATION,
+) -> Estimates:
+    """Estimate gains by lineage or model from accuracies on `sizes[b]` problems.
+
+    A problem's difference has the variance p0(1-p0) + p1(1-p1) - 2 r sqrt(p0(1-p0) p1(1-p1)): one sample a
+    problem, whatever was drawn; runs do not narrow it. Lineages are independent, models of one lineage
+    correlated. The floor of section 3 always holds, as nobody knows how many problems moved.
+    """
+    names = [m.lineage if group_by == "lineage" else m.name for m in models]
+    groups = tuple(dict.fromkeys(names))
+    members = [[m for m, name in zip(models, names, strict=True) if name == group] for group in groups]
+    weights = benchmark_weights(sizes, rule)
+    count = len(groups)
+
+    def pooled(what: str) -> Array:
+        return np.array(
+            [
+                np.mean([sum(w * np.mean(a) for w, a in zip(weights, getattr(m, what), strict=True)) for m in group])
+                for group in members
+            ]
+        )
+
+    after, before = pooled("runs"), pooled("against")
+    gain, slope_after, slope_before = after - before, np.ones(count), np.ones(count)
+    if scale == "logit":
+        least = 0.5 / sum(sizes)
+        after, before = np.clip(after, least, 1 - least), np.clip(before, least, 1 - least)
+        gain = np.log(after / (1 - after)) - np.log(before / (1 - before))
+        slope_after, slope_before = 1 / (after * (1 - after)), 1 / (before * (1 - before))
+    covariance, parts = [], np.zeros((4, count))
+    for b, n in enumerate(sizes):
+        diagonal = np.zeros(count)
+        for f, group in enumerate(members):
+            spread, noise = [], np.zeros(2)
+            for m in group:
+                a, s = float(np.mean(m.runs[b])), float(np.mean(m.against[b]))
+                va, vs = slope_after[f] ** 2 * a * (1 - a), slope_before[f] ** 2 * s * (1 - s)
+                spread.append(va + vs - 2 * correlation * (va * vs) ** 0.5)
+                noise += 0.5 * np.array([vs, va]) / len(group) ** 2
+            alone, roots = sum(spread), sum(v**0.5 for v in spread)
+            joint = (alone + WITHIN_LINEAGE_CORRELATION * (roots**2 - alone)) / len(group) ** 2
+            diagonal[f] = max(joint, n / ((n + 1) * (n + 2)) * slope_after[f] ** 2)
+            between = max(diagonal[f] - noise.sum(), 0.1 * diagonal[f])
+            parts[:, f] += weights[b] ** 2 / n * np.array([between, noise[0], noise[1], 0.0])
+        covariance.append(np.diag(diagonal))
+    trained = all(m.against_trained for m in models)
+
+    def share(what: str) -> Array:
+        return np.array([sum(1 / (len(g) ** 2 * len(getattr(m, what)[0])) for m in g) for g in members])
+
+    return Estimates(
+        groups=groups,
+        gain=gain,
+        covariance=tuple(covariance),
+        sizes=tuple(sizes),
+        weights=weights,
+        run_share=share("runs") * slope_after**2,
+        against_share=share("against") * slope_before**2,
+        runs=_run_variance([m.runs for m in models], sizes, rule, control=control_runs),
+        against=_run_variance([m.against for m in models], sizes, rule, control=True) if trained else None,
+        parts=NoiseParts(parts[0], parts[1], parts[2], parts[3], guessed=True),
+        models=len(models),
+        seeds=min(len(m.runs[0]) for m in models),
+        samples=1,
+    )
+
+
+def _run_variance(runs: Sequence[tuple[Array, ...]], sizes: Sequence[int], rule: Rule, *, control: bool) -> RunVariance:
+    """Pool the variance of run means; no decoding noise is taken off, as nobody knows how large it was."""
+    weights = benchmark_weights(sizes, rule)
+    squares, degrees = 0.0, 0
+    for model in runs:
+        means = np.asarray(sum(w * np.asarray(a) for w, a in zip(weights, model, strict=True)))
+        squares += float(((means - means.mean()) ** 2).sum())
+        degrees += len(means) - 1
+    prior = prior_run_sd(sizes, rule, control=control)
+    return moderated(prior, rule, sum_of_squares=squares, degrees=degrees, noise=0.0)
