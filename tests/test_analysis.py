@@ -247,3 +247,84 @@ def test_a_task_that_does_not_decide_is_shown_and_cannot_void_a_cell(runs) -> No
     assert (deciding.deciding, side.deciding, side.problems) == (True, False, 60)
     assert set(side.gains) == {Q, L}
     assert side.gains[Q].estimate < 0.1 < deciding.gains[Q].estimate
+
+
+def test_a_control_of_another_setup_is_named_by_its_keys(runs, tmp_path) -> None:
+    """A plan whose control differs from the method in more than the reward, as a hand-made plan may."""
+    from rlvr_bench.runs.layout import RunFolder
+    from rlvr_bench.runs.store import write_model
+    from rlvr_bench.schema.plan import TrainInputs
+
+    plan = planned("python")
+    report = judged(runs, plan=plan, gains=gains("python", 0.3, 0.0, 0.0))
+    assert flag(report, "control-mismatch") is None
+
+    def changed(stage):
+        if stage.cell.arm != "random" or not isinstance(stage.inputs, TrainInputs):
+            return stage
+        settings = stage.inputs.settings.model_copy(update={"clip": 9.0})
+        return stage.model_copy(update={"inputs": stage.inputs.model_copy(update={"settings": settings})})
+
+    folder = RunFolder(folder_of(plan, runs).path)
+    write_model(folder.path / "plan.json", plan.model_copy(update={"stages": tuple(changed(s) for s in plan.stages)}))
+    found = flag(analyse(folder), "control-mismatch")
+    assert found and found.evidence.endswith("settings.clip")
+
+
+def test_a_strong_control_explains_and_leaves_no_room(runs) -> None:
+    """Everything gains 20 points on micro-qwen, the reference too: nothing can be told there."""
+    world = gains("python", 0.2, 0.2, 0.2) | {("random", Q): 0.2, ("ground-truth", Q): 0.2}
+    report = judged(runs, gains=world)
+    assert report.verdict.word is VerdictWord.SEVERAL_SO_FAR
+    assert "a random reward leaves nothing to show in micro-qwen" in report.verdict.sentence
+    found = flag(report, "control-explains")
+    assert found and found.about == (Q,)
+    roomy = judged(runs.parent / "other", gains=world | {("ground-truth", Q): 0.4})
+    assert roomy.verdict.word is VerdictWord.MIXED
+    assert (
+        "micro-qwen gains" in roomy.verdict.sentence and "no more than the random reward does" in roomy.verdict.sentence
+    )
+
+
+def test_a_start_outside_the_cards_band(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.3, 0.0, 0.0), base=0.57)
+    assert flag(report, "baseline-suspect") is None
+    found = flag(judged(runs.parent / "other", gains=gains("python", 0.3, 0.0, 0.0), base=0.8), "baseline-suspect")
+    assert found and len(found.about) == 6
+
+
+def test_the_cross_check_is_asked_for(runs) -> None:
+    plan = planned("python")
+    report = judged(runs, plan=plan, gains=gains("python", 0.3, 0.0, -0.2))
+    assert report.cross_check is None
+    found = analyse(folder_of(plan, runs), resamples=2000)
+    assert found.cross_check and found.cross_check.word is found.verdict.word
+    low, high = found.cross_check.intervals[Q]
+    exact = found.lineages[0].gain
+    assert (low, high) == pytest.approx((exact.lower, exact.upper), abs=0.01)
+    assert found.model_copy(update={"cross_check": None}) == report
+    assert analyse(folder_of(plan, runs), resamples=2000) == found
+
+
+def test_holm_marks_the_printed_list(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.3, 0.0, -0.2))
+    for ln in report.lineages:
+        assert ln.p_value <= ln.p_holm <= 3 * ln.p_value + 1e-12 or ln.p_holm == 1
+    assert [ln.p_holm < 0.025 for ln in report.lineages] == [True, False, False]
+
+
+def test_logit_gains_stand_beside(runs) -> None:
+    report = judged(runs, gains=gains("python", 0.3, 0.0, -0.2))
+    assert [ln.smaller_on_logit for ln in report.lineages] == [None, True, True]
+    assert report.lineages[0].gain_logit.estimate > 1 > 0 > report.lineages[2].gain_logit.estimate
+
+
+def test_what_a_card_says_of_a_model_is_no_input() -> None:
+    plan = planned("python")
+    stage = plan.stages[0]
+    card = stage.inputs.card.model_copy(update={"expected": {}, "notes": "other"})
+    from rlvr_bench.schema.plan import Stage
+
+    assert Stage.digest_of(stage.inputs.model_copy(update={"card": card}), plan.environment) == stage.digest
+    other = card.model_copy(update={"chat_template": "other"})
+    assert Stage.digest_of(stage.inputs.model_copy(update={"card": other}), plan.environment) != stage.digest

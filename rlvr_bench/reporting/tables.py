@@ -72,19 +72,29 @@ def as_markdown(report: Report) -> str:
                 ln.lineage,
                 ", ".join(ln.models),
                 words.interval(ln.gain),
-                f"{ln.p_holm:.2g}",
+                words.p_value(ln.p_holm),
                 words.interval(ln.gain_over_control),
                 words.interval(ln.reference_gain),
                 words.marks(ln, control=report.control is not None),
             )
         )
     lines += [_row(name, "", "not tested", "", "", "", "") for name in report.not_tested]
-    lines += [
-        "",
-        _row("model", "before", "after, each seed", "control", "reference", "code", "unparsed", "left out"),
-        _row(*["---"] * 8),
+    detail = any(m.code_before is not None for m in report.models)
+    columns = [
+        "model",
+        "before",
+        "after, each seed",
+        "control",
+        "reference",
+        *(["code", "unparsed"] * detail),
+        "left out",
     ]
+    lines += ["", _row(*columns), _row(*["---"] * len(columns))]
     for m in report.models:
+        habits = [
+            words.change(m.code_before, m.code_after),
+            words.change(m.unparsed_before, m.unparsed_after),
+        ]
         lines.append(
             _row(
                 m.model,
@@ -92,8 +102,7 @@ def as_markdown(report: Report) -> str:
                 words.runs(m.after),
                 words.runs(m.control),
                 words.runs(m.reference),
-                words.change(m.code_before, m.code_after),
-                words.change(m.unparsed_before, m.unparsed_after),
+                *(habits * detail),
                 m.excluded or "",
             )
         )

@@ -78,7 +78,9 @@ class Stage(Frozen):
         around = environment.model_dump()
         used = {spec.name for spec in inputs.rewards} if isinstance(inputs, TrainInputs) else set()
         around["rewards"] = {name: code for name, code in environment.rewards.items() if name in used}
-        return digest({"inputs": inputs.model_dump(mode="json"), "environment": around})
+        # what a card says about its model changes nothing that is computed: a corrected band costs no training
+        body = inputs.model_dump(mode="json", exclude={"card": {"expected", "notes"}})
+        return digest({"inputs": body, "environment": around})
 
 
 class Range(Frozen):

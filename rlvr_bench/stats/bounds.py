@@ -97,7 +97,7 @@ def from_draws(draws: Array, estimates: Estimates, rule: Rule) -> Bounds:
 def p_values(estimates: Estimates, rule: Rule) -> Array:
     """Return each group's one-sided p-value of a gain at or below the margin."""
     gains = estimates.contrasts(np.eye(len(estimates.groups)))
-    return np.asarray(1 - stdtr(gains.degrees, (gains.estimate - rule.margin) / gains.error))
+    return np.asarray(stdtr(gains.degrees, (rule.margin - gains.estimate) / gains.error))
 
 
 def holm(values: Sequence[float] | Array) -> Array:

@@ -5,8 +5,9 @@ Does not own: the bounds that the rule asks for (bounds.py), nor the rule (verdi
 proportions; arrays are float64.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -106,10 +107,15 @@ class Estimates:
     against_share: Array
     runs: RunVariance
     against: RunVariance | None
-    parts: NoiseParts
+    noise_parts: Callable[[], NoiseParts] = field(repr=False)
     models: int
     seeds: int
     samples: int
+
+    @cached_property
+    def parts(self) -> NoiseParts:
+        """What V_P is made of; computed when asked for, as only advice needs it."""
+        return self.noise_parts()
 
     def contrasts(self, matrix: Array) -> Contrasts:
         """Return Σ_f c_f G_f for each row c of a (K, F) matrix (section 3; Satterthwaite 1946)."""
@@ -186,13 +192,18 @@ def run_variance(runs: Sequence[tuple[Array, ...]], rule: Rule, *, control: bool
     degrees = sum(model[0].shape[0] - 1 for model in runs)
     between, residual = 0.0, np.zeros(len(sizes))
     for model in runs:
-        if model[0].shape[0] == 1:
+        count = model[0].shape[0]
+        if count == 1:
             continue
-        means = sum(w * scores.mean(1) for w, scores in zip(weights, model, strict=True))
-        between += float(((means - np.mean(means)) ** 2).sum())
+        means = np.zeros(count)
         for b, scores in enumerate(model):
-            rest = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
-            residual[b] += float((rest**2).sum())
+            of_run, of_problem = scores.sum(1), scores.sum(0)
+            means += weights[b] / sizes[b] * of_run
+            # the residual of the two-way layout, from its sums of squares
+            cells = float(np.vdot(scores, scores)) + float(of_run.sum()) ** 2 / scores.size
+            rows = float(of_run @ of_run) / sizes[b] + float(of_problem @ of_problem) / count
+            residual[b] += max(0.0, cells - rows)
+        between += float(means @ means) - float(means.sum()) ** 2 / count
     noise = 0.0
     if degrees:
         mean_squares = residual / (degrees * (np.asarray(sizes) - 1))
@@ -226,10 +237,8 @@ def estimate(
     groups = tuple(dict.fromkeys(names))
     members = [[m for m, name in zip(models, names, strict=True) if name == group] for group in groups]
     weights = benchmark_weights(sizes, rule)
-    after = [np.stack([np.mean([m.runs[b].mean(0) for m in g], axis=0) for g in members]) for b in range(len(sizes))]
-    before = [
-        np.stack([np.mean([m.against[b].mean(0) for m in g], axis=0) for g in members]) for b in range(len(sizes))
-    ]
+    after = [np.stack([_mean([m.runs[b] for m in g]) for g in members]) for b in range(len(sizes))]
+    before = [np.stack([_mean([m.against[b] for m in g]) for g in members]) for b in range(len(sizes))]
     mean_after = sum(w * a.mean(1) for w, a in zip(weights, after, strict=True))
     mean_before = sum(w * a.mean(1) for w, a in zip(weights, before, strict=True))
     slope_after, slope_before = np.ones(len(groups)), np.ones(len(groups))
@@ -263,11 +272,29 @@ def estimate(
         against_share=share("against") * slope_before**2,
         runs=run_variance([m.runs for m in models], rule, control=control_runs),
         against=run_variance([m.against for m in models], rule, control=True) if trained else None,
-        parts=_noise_parts(members, weights, sizes, covariance),
+        noise_parts=lambda: _noise_parts(members, weights, sizes, covariance),
         models=len(models),
         seeds=min(m.runs[0].shape[0] for m in models),
         samples=min(m.samples for m in models),
     )
+
+
+def _mean(scores: Sequence[Array]) -> Array:
+    """Return the (n,) mean over runs, then over models."""
+    total = np.zeros(scores[0].shape[1])
+    for one in scores:
+        total += one.sum(0) / one.shape[0]
+    return total / len(scores)
+
+
+def split(whole: float, noise: Array) -> Array:
+    """Return (between problems, *noise) that sum to the whole variance: at least a tenth lies between problems.
+
+    Noise that was guessed larger than what is there is scaled down to it.
+    """
+    between = max(whole - float(noise.sum()), 0.1 * whole)
+    share = (whole - between) / float(noise.sum()) if noise.sum() > 0 else 0.0
+    return np.concatenate([[between], noise * min(share, 1.0)])
 
 
 def _within(scores: Array, samples: int) -> float:
@@ -299,7 +326,6 @@ def _noise_parts(
                     square = float((rest**2).sum()) / ((seeds - 1) * (n - 1))
                     by_run += max(0.0, square - noise) / (seeds * count**2)
             whole = float(covariance[b][f, f])
-            between = max(whole - before - decoding - by_run, 0.1 * whole)
-            parts[:, f] += factor * np.array([between, before, decoding, by_run])
+            parts[:, f] += factor * split(whole, np.array([before, decoding, by_run]))
     guessed = any(m.samples == 1 or m.against_samples == 1 for group in members for m in group)
     return NoiseParts(parts[0], parts[1], parts[2], parts[3], guessed=guessed)

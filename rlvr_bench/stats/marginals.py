@@ -19,6 +19,7 @@ from rlvr_bench.stats.gains import (
     benchmark_weights,
     moderated,
     prior_run_sd,
+    split,
 )
 
 BEFORE_AFTER_CORRELATION = 0.3
@@ -89,8 +90,7 @@ def estimate_marginals(
             alone, roots = sum(spread), sum(v**0.5 for v in spread)
             joint = (alone + WITHIN_LINEAGE_CORRELATION * (roots**2 - alone)) / len(group) ** 2
             diagonal[f] = max(joint, n / ((n + 1) * (n + 2)) * slope_after[f] ** 2)
-            between = max(diagonal[f] - noise.sum(), 0.1 * diagonal[f])
-            parts[:, f] += weights[b] ** 2 / n * np.array([between, noise[0], noise[1], 0.0])
+            parts[:, f] += weights[b] ** 2 / n * split(diagonal[f], np.array([*noise, 0.0]))
         covariance.append(np.diag(diagonal))
     trained = all(m.against_trained for m in models)
 
@@ -107,7 +107,7 @@ def estimate_marginals(
         against_share=share("against") * slope_before**2,
         runs=_run_variance([m.runs for m in models], sizes, rule, control=control_runs),
         against=_run_variance([m.against for m in models], sizes, rule, control=True) if trained else None,
-        parts=NoiseParts(parts[0], parts[1], parts[2], parts[3], guessed=True),
+        noise_parts=lambda: NoiseParts(parts[0], parts[1], parts[2], parts[3], guessed=True),
         models=len(models),
         seeds=min(len(m.runs[0]) for m in models),
         samples=1,

@@ -54,7 +54,9 @@ def _sentence(
     word = decision.word
     # who gains over the start, but no more than the control, is not "missing": say both
     matched = [g for g, yes in zip(groups, decision.elicited, strict=True) if yes]
-    beside = "".join(f" {g} gains {points(gain[g])} over its start, as the {control} reward does." for g in matched)
+    beside = "".join(
+        f" {g} gains {points(gain[g])} over its start, no more than the {control} reward does." for g in matched
+    )
     if word is VerdictWord.GENERALISES:
         least, most = min(groups, key=gain.__getitem__), max(groups, key=gain.__getitem__)
         both = f" over the start and over the {control} reward" if controls else ""

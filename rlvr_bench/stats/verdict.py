@@ -67,23 +67,28 @@ class _States:
     def elicited(self, f: int) -> bool:
         return self.gains(f) and not self.credited(f) and self.near_control(f)
 
+    def has_room(self, f: int) -> bool:
+        """Whether "no more than the control" says something about the method: the reference gains more than the
+        control, or the method is shown to gain less (it did not stop at what can be had)."""
+        return self.room[f] or bool(self.strongest(f).upper[f] < 0)
+
     def masked(self, f: int) -> bool:
         """Nothing can be shown on f: near the control, not small over the start, and no room above the control."""
-        return self.near_control(f) and not self.room[f] and not self._small(self.start, f)
+        return self.near_control(f) and not self.has_room(f) and not self._small(self.start, f)
 
     def _small(self, bounds: Bounds, f: int) -> bool:
         return bool(bounds.upper_equivalence[f] < bounds.rule.no_gain)
 
     def small(self, f: int) -> bool:
         """Shown not to gain: over the start, or over the control where that leaves room."""
-        return self._small(self.start, f) or (self.near_control(f) and self.room[f])
+        return self._small(self.start, f) or (self.near_control(f) and self.has_room(f))
 
     def small_among_all(self, f: int) -> bool:
         """The same at level alpha_equivalence / F."""
         limit = self.start.rule.no_gain
         if self.start.upper_equivalence_all[f] < limit:
             return True
-        return bool(self.controls) and self.room[f] and bool(self.strongest(f).upper_equivalence_all[f] < limit)
+        return bool(self.controls) and self.has_room(f) and bool(self.strongest(f).upper_equivalence_all[f] < limit)
 
     def harmed(self, f: int) -> bool:
         start = self.start
@@ -96,7 +101,7 @@ class _States:
         def holds(b: Bounds) -> bool:
             return b.larger(f, g) and (not shown or self._small(b, g) or b.share_excluded(f, g))
 
-        return holds(self.start) or (bool(self.controls) and self.room[g] and all(holds(c) for c in self.controls))
+        return holds(self.start) or (bool(self.controls) and self.has_room(g) and all(holds(c) for c in self.controls))
 
 
 def decide(

@@ -25,7 +25,7 @@ def world(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "110")
     monkeypatch.delenv("RLVR_BENCH_DEBUG", raising=False)
-    settings: dict = {"gains": WORLD}
+    settings: dict = {"gains": WORLD, "base": 0.57}
     made: list[FakeExecutor] = []
 
     def executor(*, log, capacity):

@@ -108,7 +108,16 @@ def test_no_more_than_the_control_is_evidence_only_where_there_is_room_above_it(
     assert "a random reward leaves nothing to show in f0" in sentence(found, start, [over])
     found = decide(start, [over], room=["f0"])
     assert (found.word, found.masked, found.elicited[0]) == (with_room, (), True)
-    assert "f0 gains +20.0 over its start, as the random reward does" in sentence(found, start, [over])
+    assert "f0 gains +20.0 over its start, no more than the random reward does" in sentence(found, start, [over])
+
+
+def test_less_than_the_control_is_evidence_without_a_reference() -> None:
+    """f0 gains 10 where a random reward gains 20: more could be had, so the control hides nothing."""
+    gains, control = (0.10, 0.20, 0.20), (0.20, 0.0, 0.0)
+    start, over = bounds(gains), bounds(gains, control=control)
+    found = decide(start, [over])
+    assert (found.word, found.missing, found.masked) == (W.MIXED, ("f0",), ())
+    assert "f0 gains +10.0 over its start, no more than the random reward does" in sentence(found, start, [over])
 
 
 def test_every_control_must_be_beaten() -> None:
