@@ -319,10 +319,10 @@ def test_logit_gains_stand_beside(runs) -> None:
     assert report.lineages[0].gain_logit.estimate > 1 > 0 > report.lineages[2].gain_logit.estimate
 
 
-def test_what_a_card_says_of_a_model_is_no_input() -> None:
+def test_what_a_card_expects_is_no_input() -> None:
     plan = planned("python")
     stage = plan.stages[0]
-    card = stage.inputs.card.model_copy(update={"expected": {}, "notes": "other"})
+    card = stage.inputs.card.model_copy(update={"expected": {}})
     from rlvr_bench.schema.plan import Stage
 
     assert Stage.digest_of(stage.inputs.model_copy(update={"card": card}), plan.environment) == stage.digest

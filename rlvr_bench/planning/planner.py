@@ -197,7 +197,7 @@ def _cell(suite: Suite, card: Card, arm: str, method: Method, seed: int, environ
             task=task,
             samples=task.sampling.samples_after,
             checkpoint=train.digest,
-            sampling_seed=seed_from("evaluate", card.name, task.name, digest(inputs)),
+            sampling_seed=seed_from("evaluate", card.name, task.name, digest(inputs.computed())),
         )
         stages.append(
             Stage(

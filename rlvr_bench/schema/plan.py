@@ -1,6 +1,6 @@
 """A plan: the list of stages that a suite and a method amount to, and what they cost."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -25,11 +25,18 @@ class Cell(Frozen):
         return f"{self.model}/{self.arm}" + ("" if self.seed is None else f"/seed-{self.seed}")
 
 
-class TrainInputs(Frozen):
+class _Inputs(Frozen):
+    card: Card
+
+    def computed(self) -> dict[str, Any]:
+        """Return all that the result depends on, as JSON values: what is expected of a model is not part of it."""
+        return self.model_dump(mode="json", exclude={"card": {"expected"}})
+
+
+class TrainInputs(_Inputs):
     """All that decides what a training stage computes."""
 
     kind: Literal["train"] = "train"
-    card: Card
     rewards: tuple[RewardSpec, ...]
     labels: bool
     problems: tuple[ProblemSet, ...]
@@ -37,12 +44,11 @@ class TrainInputs(Frozen):
     seed: int
 
 
-class EvaluateInputs(Frozen):
+class EvaluateInputs(_Inputs):
     """All that decides what an evaluation computes. `checkpoint` is the digest of the training
     stage whose weights are evaluated, None for the untouched model."""
 
     kind: Literal["evaluate"] = "evaluate"
-    card: Card
     task: TaskSpec
     samples: int = Field(ge=1)
     checkpoint: str | None
@@ -78,9 +84,7 @@ class Stage(Frozen):
         around = environment.model_dump()
         used = {spec.name for spec in inputs.rewards} if isinstance(inputs, TrainInputs) else set()
         around["rewards"] = {name: code for name, code in environment.rewards.items() if name in used}
-        # what a card says about its model changes nothing that is computed: a corrected band costs no training
-        body = inputs.model_dump(mode="json", exclude={"card": {"expected", "notes"}})
-        return digest({"inputs": body, "environment": around})
+        return digest({"inputs": inputs.computed(), "environment": around})
 
 
 class Range(Frozen):
