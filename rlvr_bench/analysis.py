@@ -75,6 +75,7 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
         reference=reference,
         rule=rule,
         not_tested=not_tested,
+        lost=missing,
         doubtful=_doubtful(kept, tasks, method),
     )
     evidence = whole.keep([m.name for m in kept])
@@ -295,6 +296,7 @@ def _model_finding(
         unparsed_after=after_mean("unparsed"),
         truncated_before=pooled(model.before, "truncated"),
         truncated_after=after_mean("truncated"),
+        answer_noise=whole.answer_noise(model.name, question.method, rule),
         gain=gain,
         gain_over_control=over,
         excluded=excluded,

@@ -106,7 +106,10 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise FileFormatError(f"not valid YAML: {getattr(error, 'problem', error)}", where=where) from error
-    _refuse_double_keys(root, path)
+    try:
+        _refuse_double_keys(root, path)
+    except RecursionError as error:
+        raise FileFormatError("nested too deeply, or an alias that holds itself", where=str(path)) from error
     if not isinstance(data, dict):
         raise FileFormatError("the file holds no settings", where=f"{path}:1")
     try:
@@ -173,17 +176,17 @@ def load_card(reference: str) -> Card:
 
 @functools.cache
 def _known_cards() -> dict[str, Card]:
-    return {_plain(name): load_card(name) for name in names("model")}
+    return {plain(name): load_card(name) for name in names("model")}
 
 
-def _plain(model: str) -> str:
+def plain(model: str) -> str:
     """Return a model's name as people write it, made comparable: no organisation, lower case, dashes."""
     return model.rsplit("/", 1)[-1].strip().lower().replace(" ", "-").replace("_", "-")
 
 
 def card_of(model: str) -> Card | None:
     """Return the built-in card that knows a model, by its name in any spelling, or None."""
-    return _known_cards().get(_plain(model))
+    return _known_cards().get(plain(model))
 
 
 def load_method(reference: str) -> Method:

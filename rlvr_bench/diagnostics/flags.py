@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from rlvr_bench.schema.finding import Flag, ModelFinding, Report, VerdictWord
+from rlvr_bench.schema.finding import Flag, Gain, ModelFinding, Report, VerdictWord
 from rlvr_bench.schema.suite import Rule
 
 SHARPENED_SHARE = 0.5
-"""`sharpened`: greedy decoding of the untrained model closes at least this share of the gain."""
+"""`sharpened`: greedy decoding of the untrained model closes more than this share of the gain."""
 
 FORMAT_SHARE = 0.5
 """`mostly-format`: the share of unparsed answers fell by more than this share of the gain."""
@@ -25,8 +25,8 @@ CONTROL_SHARE = 0.5
 """`control-explains`: a control alone gives at least this share of a shown gain."""
 
 UNSTABLE_SD = 0.05
-"""`unstable`: the SD of a model's accuracy between seeds is at least this. From about 5 points on, single runs flag
-one family falsely in up to 8 % of experiments (docs/simulation.md)."""
+"""`unstable`: the SD of a model's accuracy between seeds, less what drawing answers gives, is at least this. From
+about 5 points on, single runs flag one family falsely in up to 8 % of experiments (docs/simulation.md)."""
 
 TRANSIENT_DROP = 0.02
 """`transient`: the best earlier step stood at least this far above the end, and significantly so."""
@@ -125,10 +125,13 @@ def _of_seeds(report: Report) -> Iterator[Flag]:
             about=tuple(m.model for m in single),
             evidence="one run only: the run-to-run SD is that of the other models",
         )
-    loose = [(m, float(np.std(m.after, ddof=1))) for m in kept if len(m.after) > 1]
+    loose = [(m, max(0.0, float(np.var(m.after, ddof=1)) - m.answer_noise**2) ** 0.5) for m in kept if len(m.after) > 1]
     hit = [(m, sd) for m, sd in loose if sd >= UNSTABLE_SD]
     if hit:
-        said = [f"{m.model}: the SD between {len(m.after)} seeds is {100 * sd:.1f} points" for m, sd in hit]
+        said = [
+            f"{m.model}: the SD between {len(m.after)} seeds is {100 * sd:.1f} points beside the noise of answers"
+            for m, sd in hit
+        ]
         yield Flag(name="unstable", about=tuple(m.model for m, _ in hit), evidence="; ".join(said))
 
 
@@ -190,8 +193,8 @@ def _of_models(report: Report, about: Circumstances) -> Iterator[Flag]:
 
 
 def _explained(name: str, share: float, what: str, changes: list[tuple[ModelFinding, float]]) -> Iterator[Flag]:
-    """Yield a flag naming the models whose gain is shown and explained, at least `share` of it, by a change."""
-    hit = [(m, c) for m, c in changes if m.gain.lower > 0 and c >= share * m.gain.estimate]
+    """Yield a flag naming the models whose gain is shown and explained, more than `share` of it, by a change."""
+    hit = [(m, c) for m, c in changes if m.gain.lower > 0 and c > share * m.gain.estimate]
     if hit:
         said = [f"{m.model}: {what} {100 * c:+.1f} of {100 * m.gain.estimate:+.1f} points" for m, c in hit]
         yield Flag(name=name, about=tuple(m.model for m, _ in hit), evidence="; ".join(said))
@@ -214,17 +217,19 @@ def _truncation(kept: list[ModelFinding]) -> Iterator[Flag]:
 
 
 def _of_lineages(report: Report, rule: Rule) -> Iterator[Flag]:
-    weak = [ln for ln in report.lineages if ln.trainable is False]
-    if weak:
-        yield Flag(
-            name="not-trainable-here",
-            about=tuple(ln.lineage for ln in weak),
-            evidence="; ".join(
-                f"{ln.lineage}: even {report.reference} gains only {100 * ln.reference_gain.estimate:+.1f} points"
-                for ln in weak
-                if ln.reference_gain
-            ),
-        )
+    weak = [(ln, ln.reference_gain) for ln in report.lineages if ln.trainable is False and ln.reference_gain]
+    shown = [(ln, gain) for ln, gain in weak if _upper(gain, rule.alpha_equivalence) < rule.no_gain]
+    if shown:
+        text = [f"{ln.lineage}: even {report.reference} gains only {points(gain)} points" for ln, gain in shown]
+        yield Flag(name="not-trainable-here", about=tuple(ln.lineage for ln, _ in shown), evidence="; ".join(text))
+    open_ = [(ln, gain) for ln, gain in weak if (ln, gain) not in shown]
+    if open_:
+        text = [
+            f"{ln.lineage}: {report.reference} is not shown to gain ({points(gain)} points, interval from "
+            f"{100 * gain.lower:+.1f}), so it vouches for nothing"
+            for ln, gain in open_
+        ]
+        yield Flag(name="no-reference", about=tuple(ln.lineage for ln, _ in open_), evidence="; ".join(text))
     explained = [
         (ln, ln.control_gain)
         for ln in report.lineages
@@ -283,6 +288,15 @@ def _of_steps(report: Report, about: Circumstances, rule: Rule) -> Iterator[Flag
     if hit:
         text = [t for _, t in hit]
         yield Flag(name="transient", about=tuple(ln for ln, _ in hit), evidence="; ".join(text))
+
+
+def _upper(gain: Gain, alpha: float) -> float:
+    return gain.estimate + float(stdtrit(gain.degrees, 1 - alpha)) * gain.standard_error
+
+
+def points(gain: Gain) -> str:
+    """Return a gain in points, for evidence."""
+    return f"{100 * gain.estimate:+.1f}"
 
 
 def _word(word: VerdictWord, lineages: tuple[str, ...]) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from rlvr_bench import catalog
-from rlvr_bench.elsewhere.collected import METHOD, REFERENCE, Collected, control_arm, lineage_of
+from rlvr_bench.diagnostics.flags import START_TOLERANCE
+from rlvr_bench.elsewhere.collected import METHOD, REFERENCE, Collected, control_arm, lineage_of, same_lineages
 from rlvr_bench.elsewhere.lm_eval_output import TaskResult, differences, read_folder
 from rlvr_bench.errors import FileFormatError, UsageError
 from rlvr_bench.judgement.evidence import Evidence, ModelResults
@@ -32,9 +33,18 @@ def collect(path: Path) -> list[Collected]:
 def _read(listing: ResultsListing, path: Path) -> dict[str, Folder]:
     """Read every folder once, cut to the tasks that decide; all must have the same."""
     read: dict[str, Folder] = {}
+    trained: dict[Path, EvaluatedRun] = {}
     for result in listing.results:
-        if result.before == result.after:
+        places = [(path.parent / name).resolve() for name in (result.before, result.after)]
+        if places[0] == places[1]:
             raise UsageError(f"{result.model}: before and after are the same folder", where=str(path))
+        other = trained.setdefault(places[1], result)
+        if other is not result:
+            raise UsageError(
+                f"{result.after} is listed after training twice: for {_named(other)} and for {_named(result)}",
+                where=str(path),
+                hint="every run has an output folder of its own",
+            )
         for name in (result.before, result.after):
             if name not in read:
                 folder = read_folder(path.parent / name, metric=listing.metric, chosen_filter=listing.filter)
@@ -56,17 +66,35 @@ def _read(listing: ResultsListing, path: Path) -> dict[str, Folder]:
     return read
 
 
+def _named(result: EvaluatedRun) -> str:
+    return f"{result.model}, {result.arm}, seed {result.seed}"
+
+
+def _belong(method: str, arm: str, default: str, listing: ResultsListing) -> list[EvaluatedRun]:
+    """Return a method's controls or references: those of its own name, else all that carry no method's name."""
+    methods = {r.method or listing.method for r in listing.results if r.arm == "method"}
+    found = [r for r in listing.results if r.arm == arm]
+    own = [r for r in found if r.method == method]
+    return own or [r for r in found if (r.method or default) not in methods]
+
+
 def _one(method: str, listing: ResultsListing, read: dict[str, Folder], path: Path) -> Collected:
-    results = [r for r in listing.results if r.arm != "method" or (r.method or listing.method) == method]
-    own = [r for r in results if r.arm == "method"]
+    own = [r for r in listing.results if r.arm == "method" and (r.method or listing.method) == method]
+    results = [
+        *own,
+        *_belong(method, "control", "random", listing),
+        *_belong(method, "reference", "ground-truth", listing),
+    ]
     controls = list(dict.fromkeys(r.method or "random" for r in results if r.arm == "control"))
     references = list(dict.fromkeys(r.method or "ground-truth" for r in results if r.arm == "reference"))
+    if len(references) > 1:
+        raise UsageError(f"{method} has several references: {', '.join(references)}", where=str(path))
     order = {task: list(result.scores) for task, result in read[own[0].before].items()}
-    models = []
+    models, mismatch, assumed = [], [], []
+    lineages = _lineages(own, listing, path)
     for name in dict.fromkeys(r.model for r in own):
         mine = [r for r in results if r.model == name]
-        given = next((r.lineage for r in mine if r.lineage), None)
-        if len({r.lineage for r in mine if r.lineage}) > 1:
+        if len({r.lineage.casefold() for r in mine if r.lineage}) > 1:
             raise UsageError(f"model {name} is listed with two lineages", where=str(path))
         _comparable(mine, read)
         arms: dict[str, list[EvaluatedRun]] = {}
@@ -80,11 +108,14 @@ def _one(method: str, listing: ResultsListing, read: dict[str, Folder], path: Pa
                     where=str(path),
                     hint="several runs of one arm need a seed each",
                 )
-        starts = list(dict.fromkeys(r.before for r in mine))
+        starts = list(dict.fromkeys(r.before for r in mine if r.arm == "method"))
+        if len(starts) > 1:
+            assumed.append(f"{name} was evaluated {len(starts)} times before training: the mean is its start")
+        mismatch += _other_start(name, starts, mine, read)
         models.append(
             ModelResults(
                 name=name,
-                lineage=lineage_of(name, given, str(path)),
+                lineage=lineages[name],
                 start=_matrix(starts, order, read, path),
                 arms={arm: _matrix([r.after for r in runs], order, read, path) for arm, runs in arms.items()},
                 samples=min(t.repeats for r in mine for t in read[r.after].values()),
@@ -92,7 +123,11 @@ def _one(method: str, listing: ResultsListing, read: dict[str, Folder], path: Pa
             )
         )
     _same_question(own, read)
-    assumed = tuple(f"the control {name} was trained in the setup of {method}" for name in controls)
+    assumed += [f"the control {name} was trained in the setup of {method}" for name in controls]
+    others = [r.method or "random" for r in listing.results if r.arm == "control"]
+    no_control = "the listing has no control"
+    if others and not controls:
+        no_control = f"the listing's controls carry the names of other methods ({', '.join(dict.fromkeys(others))})"
     return Collected(
         method=method,
         source=path.name,
@@ -104,9 +139,31 @@ def _one(method: str, listing: ResultsListing, read: dict[str, Folder], path: Pa
         ),
         controls=tuple(controls),
         reference=references[0] if references and any(REFERENCE in m.arms for m in models) else None,
-        no_control="the listing has no control",
-        assumed=assumed,
+        no_control=no_control,
+        mismatch=tuple(mismatch),
+        assumed=tuple(assumed),
     )
+
+
+def _lineages(own: Sequence[EvaluatedRun], listing: ResultsListing, path: Path) -> dict[str, str]:
+    given = {r.model: r.lineage for r in listing.results if r.lineage}
+    return same_lineages({r.model: lineage_of(r.model, given.get(r.model), str(path)) for r in own})
+
+
+def _other_start(name: str, starts: Sequence[str], mine: Sequence[EvaluatedRun], read: dict[str, Folder]) -> list[str]:
+    """Return where a control starts from another evaluation with another result than the method."""
+
+    def mean(folders: Sequence[str], task: str) -> float:
+        every = [score for folder in folders for score in read[folder][task].scores.values()]
+        return sum(every) / len(every)
+
+    found = []
+    for folder in dict.fromkeys(r.before for r in mine if r.arm == "control" and r.before not in starts):
+        for task in read[folder]:
+            own, other = 100 * mean(starts, task), 100 * mean([folder], task)
+            if abs(own - other) > 100 * START_TOLERANCE:
+                found.append(f"{name} on {task} starts at {own:.1f} %, its control at {other:.1f} %")
+    return found
 
 
 def _matrix(names: Sequence[str], order: dict[str, list[str]], read: dict[str, Folder], path: Path) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from rlvr_bench.elsewhere.collected import (
     common_benchmarks,
     control_arm,
     lineage_of,
+    same_lineages,
 )
 from rlvr_bench.elsewhere.table import Row
 from rlvr_bench.errors import FileFormatError
@@ -48,18 +49,27 @@ def collect(rows: Sequence[Row], path: Path) -> list[Collected]:
         arms |= {control_arm(name): by_arm["control"][name] for name in controls}
         if references or is_reference:
             arms[REFERENCE] = by_arm["reference"][references[0]] if references else own
-        no_control = "the method is the control" if method in shared["control"] else "the table has no control row"
+        if len(references) > 1:
+            raise FileFormatError(f"{method} has several references: {', '.join(references)}", where=str(path))
+        no_control = "the table has no control row"
+        if method in shared["control"]:
+            no_control = "the method is the control"
+        elif by_arm["control"]:
+            others = ", ".join(by_arm["control"])
+            no_control = f"the table's control rows carry the names of other methods ({others}) and belong to them"
         found.append(_one(method, arms, controls, (references or [method])[0], no_control, lineages, path))
     return found
 
 
 def _same(one: Iterable[Row], other: Iterable[Row]) -> bool:
-    """Return whether rows say the same of the same cells: an arm entered twice."""
+    """Return whether an arm was entered twice: rows of the same cells, and no cell that differs."""
 
-    def said(rows: Iterable[Row]) -> set[tuple[object, ...]]:
-        return {(r.model, r.benchmark, r.seed, r.step, r.before, r.after) for r in rows}
+    def said(rows: Iterable[Row]) -> dict[tuple[object, ...], tuple[float, float]]:
+        return {(r.model, r.benchmark, r.seed, r.step): (r.before, r.after) for r in rows}
 
-    return said(one) == said(other)
+    first, second = said(one), said(other)
+    both = first.keys() & second.keys()
+    return bool(both) and all(first[cell] == second[cell] for cell in both)
 
 
 def _whose(method: str, arms: dict[str, list[Row]], shared: Sequence[str]) -> list[str]:
@@ -75,7 +85,7 @@ def _lineages(rows: Sequence[Row], path: Path) -> dict[str, str]:
         if not row.lineage:
             continue
         first = given.setdefault(row.model, row)
-        if first.lineage != row.lineage:
+        if first.lineage.casefold() != row.lineage.casefold():
             raise FileFormatError(
                 f"model {row.model} has the lineage {row.lineage!r} here and {first.lineage!r} on line {first.line}",
                 where=f"{path}:{row.line}",
@@ -85,7 +95,7 @@ def _lineages(rows: Sequence[Row], path: Path) -> dict[str, str]:
         if row.model not in found:
             known = given.get(row.model)
             found[row.model] = lineage_of(row.model, known.lineage if known else None, f"{path}:{row.line}")
-    return found
+    return same_lineages(found)
 
 
 def _final(rows: Sequence[Row], path: Path) -> tuple[list[Row], list[Row], int | None, list[str]]:
@@ -99,13 +109,18 @@ def _final(rows: Sequence[Row], path: Path) -> tuple[list[Row], list[Row], int |
             f"no step here, while line {staged[0].line} has one: say of every row of {bare.method} at which step",
             where=f"{path}:{bare.line}",
         )
-    last: dict[str, int] = {}
+    last: dict[tuple[str, str], int] = {}
     for row in staged:
-        last[row.model] = max(last.get(row.model, 0), row.step or 0)
+        cell = (row.model, row.seed)
+        last[cell] = max(last.get(cell, 0), row.step or 0)
     end = max(last.values())
-    uneven = [f"{model} ends at step {step}, others at {end}" for model, step in last.items() if step < end]
-    final = [row for row in staged if row.step == last[row.model]]
-    return final, [row for row in staged if row.step != last[row.model]], end, uneven
+    uneven = [
+        f"{model}{f', seed {seed},' if seed else ''} ends at step {step}, others at {end}: its last step counts"
+        for (model, seed), step in last.items()
+        if step < end
+    ]
+    final = [row for row in staged if row.step == last[row.model, row.seed]]
+    return final, [row for row in staged if row.step != last[row.model, row.seed]], end, uneven
 
 
 def _cells(rows: Iterable[Row]) -> Cells:
@@ -136,19 +151,27 @@ def _one(
 ) -> Collected:
     final, earlier, end, incomplete = _final(arms[METHOD], path)
     cells = {METHOD: _cells(final)}
+    mismatch = []
     for arm, rows in arms.items():
         if arm != METHOD:
-            cells[arm] = _cells(_final(rows, path)[0])
+            finished, _, stop, short = _final(rows, path)
+            cells[arm] = _cells(finished)
+            incomplete += [f"{arm}: {text}" for text in short]
+            if arm != REFERENCE and stop != end:
+                ends = [f"at step {step}" if step is not None else "at a step not given" for step in (stop, end)]
+                mismatch.append(f"{arm} ends {ends[0]}, the method {ends[1]}")
     own = cells[METHOD]
-    benchmarks, left = common_benchmarks(method, {m: list(found) for m, found in own.items()}, str(path))
+    sizes = _sizes([row for rows in arms.values() for row in rows], path)
+    of_model = {m: list(found) for m, found in own.items()}
+    benchmarks, kept, left = common_benchmarks(method, of_model, sizes, lineages, str(path))
     incomplete += left
-    sizes = _sizes([row for rows in arms.values() for row in rows], benchmarks, path)
     steps: dict[int, list[Row]] = {}
     for row in earlier:
         steps.setdefault(row.step or 0, []).append(row)
     at_step = {step: _cells(rows) for step, rows in steps.items()}
-    models, mismatch = [], []
-    for model, found in own.items():
+    models = []
+    for model in kept:
+        found = own[model]
         start, after = _runs(found, benchmarks, "before"), _runs(found, benchmarks, "after")
         if start is None or after is None:
             incomplete.append(f"{model} is left out: no seed has all benchmarks")
@@ -178,7 +201,7 @@ def _one(
     return Collected(
         method=method,
         source=path.name,
-        evidence=Evidence(models=tuple(models), sizes=sizes, paired=False, blind=blind),
+        evidence=Evidence(models=tuple(models), sizes={b: sizes[b] for b in benchmarks}, paired=False, blind=blind),
         controls=tuple(controls),
         reference=reference if REFERENCE in arms else None,
         no_control=no_control,
@@ -186,10 +209,25 @@ def _one(
         incomplete=tuple(incomplete),
         assumed=assumed,
         final_step=end,
+        every=_every(own, lineages, {b: n for b, n in sizes.items() if any(b in names for names in of_model.values())}),
+        left_out={m: lineages[m] for m in own if m not in kept},
     )
 
 
-def _sizes(rows: Sequence[Row], benchmarks: Sequence[str], path: Path) -> dict[str, int]:
+def _every(own: Cells, lineages: dict[str, str], sizes: dict[str, int]) -> Evidence:
+    """Return the method's results on all benchmarks, for the gains of each alone."""
+
+    def values(found: dict[str, dict[str, Row]], what: str) -> dict[str, Array]:
+        return {b: np.array([getattr(row, what) for row in rows.values()]) for b, rows in found.items()}
+
+    models = [
+        ModelResults(m, lineages[m], start=values(found, "before"), arms={METHOD: values(found, "after")})
+        for m, found in own.items()
+    ]
+    return Evidence(models=tuple(models), sizes=sizes, paired=False)
+
+
+def _sizes(rows: Sequence[Row], path: Path) -> dict[str, int]:
     first: dict[str, Row] = {}
     for row in rows:
         known = first.setdefault(row.benchmark, row)
@@ -199,7 +237,7 @@ def _sizes(rows: Sequence[Row], benchmarks: Sequence[str], path: Path) -> dict[s
                 where=f"{path}:{row.line}",
                 hint="two sets of problems need two names",
             )
-    return {b: first[b].problems for b in benchmarks}
+    return {b: row.problems for b, row in first.items()}
 
 
 def _other_start(model: str, arm: str, start: dict[str, Array], control: dict[str, dict[str, Row]]) -> list[str]:

@@ -20,6 +20,24 @@ MACHINE_KEYS = frozenset(
 """Keys of a task's configuration that say where data and model lie, not what is asked: documents are compared by
 their hashes instead."""
 
+DECODING_ARGUMENTS = frozenset(
+    {
+        *(
+            "max_gen_toks",
+            "max_length",
+            "max_model_len",
+            "max_new_tokens",
+            "truncation",
+            "temperature",
+            "top_p",
+            "top_k",
+        ),
+        *("add_bos_token", "prefix_token_id", "enable_thinking", "think_end_token", "think_start_token"),
+        *("chat_template", "chat_template_args", "apply_chat_template", "softmax_dtype", "dtype"),
+    }
+)
+"""Arguments of lm-eval's models that change what is asked or how it is answered; the rest names weights and devices."""
+
 AMOUNTS = frozenset({"repeats", "k"})
 """Keys that say how many samples are drawn, not how: more before than after is good practice."""
 
@@ -135,6 +153,7 @@ def _task(file: Path, task: str, results: dict[str, Any], metric: str | None, ch
     asked["version"] = json.dumps(results.get("versions", {}).get(task))
     asked["n-shot"] = json.dumps(results.get("n-shot", {}).get(task))
     prompting = {key: json.dumps(results[key]) for key in WHOLE_RUN if key in results}
+    prompting |= {f"model_args.{key}": value for key, value in _model_arguments(results)}
     scores: dict[str, float] = {}
     prompts: dict[str, str] = {}
     copies: dict[str, int] = {}
@@ -171,6 +190,18 @@ def _task(file: Path, task: str, results: dict[str, Any], metric: str | None, ch
         prompting=prompting,
         repeats=1 if whole or not isinstance(repeats, int) else max(1, repeats),
     )
+
+
+def _model_arguments(results: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the decoding arguments given to lm-eval's model, from `a=1,b=2` or a mapping."""
+    config = results.get("config")
+    given = config.get("model_args") if isinstance(config, dict) else None
+    if isinstance(given, str):
+        given = dict(part.split("=", 1) for part in given.split(",") if "=" in part)
+    if isinstance(given, dict):
+        for key, value in given.items():
+            if key in DECODING_ARGUMENTS:
+                yield str(key), str(value)
 
 
 def _lines(samples: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ NEEDED = ("method", "model", "lineage", "benchmark", "problems", "before", "afte
 OPTIONAL = ("samples", "seed", "arm", "step")
 ARMS = ("method", "control", "reference")
 LONGEST_NAME = 200
+MOST_PROBLEMS = 10**9
 
 
 class Row(NamedTuple):
@@ -49,7 +51,9 @@ def read_table(path: Path, *, percent: bool = False) -> list[Row]:
         raise NothingMeasuredError("the table holds no results", where=str(path), hint=f"columns: {','.join(NEEDED)}")
     if percent and max(max(row.before, row.after) for row in rows) <= 0.01:
         raise FileFormatError(
-            "no value is above 1 %: these look like proportions", where=str(path), hint="leave --percent out"
+            "no value is above 1 %: these look like proportions",
+            where=str(path),
+            hint="leave --percent out; percents that are all below 1 are written as proportions, 0.009 for 0.9 %",
         )
     return rows
 
@@ -74,7 +78,7 @@ def _header(cells: list[str], path: Path) -> dict[str, int]:
 
 
 def _rows(lines: Iterator[list[str]], path: Path, scale: float) -> Iterator[Row]:
-    first = next(lines, None)
+    first = next((cells for cells in lines if any(cell.strip() for cell in cells)), None)
     if first is None:
         return
     at = _header(first, path)
@@ -89,7 +93,7 @@ def _rows(lines: Iterator[list[str]], path: Path, scale: float) -> Iterator[Row]
     def name(cell: str, column: str, *, needed: bool = True) -> str:
         found = names.get(cell)
         if found is None:
-            found = cell.strip()
+            found = unicodedata.normalize("NFC", cell.strip())
             if len(found) > LONGEST_NAME or not found.isprintable():
                 raise wrong(f"{column} holds control characters, or is longer than {LONGEST_NAME}")
             names[cell] = found
@@ -118,6 +122,8 @@ def _rows(lines: Iterator[list[str]], path: Path, scale: float) -> Iterator[Row]
             raise wrong(f"{column} is {cell.strip()!r}, not a whole number") from None
         if value < least:
             raise wrong(f"{column} is {value}, below {least}")
+        if value > MOST_PROBLEMS:
+            raise wrong(f"{column} is above {MOST_PROBLEMS:,}")
         return value
 
     lineage, samples, seed, arm, step = (at.get(c) for c in ("lineage", "samples", "seed", "arm", "step"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rlvr_bench.schema.suite import Rule
-from rlvr_bench.stats.gains import Array, Estimates, Grouping, ModelScores, Scale, estimate
+from rlvr_bench.stats.gains import Array, Estimates, Grouping, ModelScores, Scale, benchmark_weights, estimate
 from rlvr_bench.stats.marginals import BEFORE_AFTER_CORRELATION, ModelAccuracies, estimate_marginals
 
 
@@ -62,10 +62,28 @@ class Evidence:
 
     def pooled(self, values: Mapping[str, Array], rule: Rule) -> tuple[float, ...]:
         """Return each run's accuracy over all benchmarks, weighted as the rule weighs them."""
-        total = sum(self.sizes.values())
-        weight = {b: n / total if rule.weights == "problems" else 1 / len(self.sizes) for b, n in self.sizes.items()}
-        means = [weight[b] * (values[b].mean(1) if self.paired else values[b]) for b in self.sizes]
+        weights = benchmark_weights(list(self.sizes.values()), rule)
+        means = [
+            w * (values[b].mean(1) if self.paired else values[b]) for w, b in zip(weights, self.sizes, strict=True)
+        ]
         return tuple(float(v) for v in np.sum(means, axis=0))
+
+    def answer_noise(self, model: str, arm: str, rule: Rule) -> float:
+        """Return the SD of one run's pooled accuracy that comes from drawing answers, problems held fixed.
+
+        Without problems, or with single answers, the whole binomial variance is taken: an upper bound.
+        """
+        one = next(m for m in self.models if m.name == model)
+        weights = benchmark_weights(list(self.sizes.values()), rule)
+        total = 0.0
+        for w, (b, n) in zip(weights, self.sizes.items(), strict=True):
+            p = one.arms[arm][b]
+            within = float((p * (1 - p)).mean()) / (one.samples - 1) if self.paired and one.samples > 1 else None
+            if within is None:
+                mean = float(p.mean())
+                within = mean * (1 - mean) / one.samples
+            total += w**2 * within / n
+        return float(total**0.5)
 
     def scores(self, arm: str, against: str | None, benchmarks: Sequence[str]) -> list[ModelScores]:
         """Return paired scores of every model's runs against its start or another arm. Needs problems."""

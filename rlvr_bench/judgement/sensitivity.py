@@ -5,15 +5,18 @@ from dataclasses import replace
 import numpy as np
 
 from rlvr_bench.judgement.evidence import Evidence
-from rlvr_bench.judgement.sides import Question, bounder, reference_of, side_of, words
+from rlvr_bench.judgement.sides import Question, bounder, decided, reference_of, words
 from rlvr_bench.schema.finding import CrossCheck, StepFinding, VerdictWord
 from rlvr_bench.stats.bootstrap import resample
-from rlvr_bench.stats.bounds import Bounds, closed_form
+from rlvr_bench.stats.bounds import Bounds, closed_form, closed_forms
 from rlvr_bench.stats.gains import Estimates, RunVariance
 from rlvr_bench.stats.verdict import Decision, decide
 
 TIPPING_STEP, TIPPING_MAX = 0.0025, 0.20
 """The run-to-run SD at which a single-run verdict changes is looked for in these steps, up to this."""
+
+ONE_NAMED = frozenset({VerdictWord.ONE_FAMILY, VerdictWord.LEANS_ONE_FAMILY})
+"""Verdicts that name one lineage."""
 
 CORRELATIONS = (0.0, 0.3, 0.5)
 """Without problems the verdict is computed at each of these before/after correlations; the middle one decides."""
@@ -79,22 +82,27 @@ def earlier_steps(evidence: Evidence, question: Question) -> tuple[StepFinding, 
 def tipping(
     evidence: Evidence, question: Question, decision: Decision, over: bool
 ) -> tuple[float | None, VerdictWord | None]:
-    """Return the run-to-run SD at which a single-run verdict changes, and to what (section 3)."""
-    if any(m.seeds(question.method) > 1 for m in evidence.models):
+    """Return the run-to-run SD at which a single-run verdict changes, and to what (section 3).
+
+    A verdict changes with its word, and with its lineage where it names one.
+    """
+    single = all(m.seeds(question.method) == 1 for m in evidence.models)
+    if not single or decision.word is VerdictWord.NOT_TESTED:
         return None, None
-    rule, sd = question.rule, question.rule.prior_run_sd
+    rule = question.rule
     reference = reference_of(evidence, question, bounder(rule))
-    once = {}  # estimates do not depend on the prior: only the run variance in them is replaced
+    steps = round((TIPPING_MAX - rule.prior_run_sd) / TIPPING_STEP)
+    raised = [round(rule.prior_run_sd + TIPPING_STEP * (i + 1), 6) for i in range(steps)]
 
-    def raised(some: Evidence, arm: str, against: str | None) -> Bounds:
-        key = (arm, against)
-        if key not in once:
-            once[key] = some.estimate(arm, against, rule)
-        return closed_form(_with_prior(once[key], sd), rule)
+    def grid(against: str | None) -> list[Bounds]:
+        e = evidence.estimate(question.method, against, rule)
+        return list(closed_forms([_with_prior(e, sd) for sd in raised], rule))
 
-    while (sd := round(sd + TIPPING_STEP, 6)) <= TIPPING_MAX:
-        found = side_of(evidence, question, reference, raised, over).decision
-        if (found.word, found.named) != (decision.word, decision.named):
+    start = grid(None)
+    controls = [grid(c) for c in question.controls] if over else []
+    for number, sd in enumerate(raised):
+        found = decided(start[number], [c[number] for c in controls], question, reference)
+        if found.word is not decision.word or (found.word in ONE_NAMED and found.named != decision.named):
             return sd, found.word
     return None, None
 

@@ -3,12 +3,13 @@
 Owns which models enter which side and what the reference shows. Does not own the rule (stats).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rlvr_bench.judgement.evidence import Evidence
+from rlvr_bench.schema.finding import VerdictWord
 from rlvr_bench.schema.suite import Rule
 from rlvr_bench.stats.bounds import Bounds, closed_form
 from rlvr_bench.stats.verdict import Decision, decide
@@ -19,7 +20,8 @@ class Question:
     """What is asked of the evidence: which arm, against which controls, with which reference, by which rule.
 
     `not_tested` are lineages all of whose models left the rule; `doubtful` says why single runs are not to be
-    believed. `names` are the controls' names for people, where the arms are called otherwise.
+    believed. `names` are the controls' names for people, where the arms are called otherwise. `lost` are lineages
+    without any result.
     """
 
     method: str
@@ -29,6 +31,7 @@ class Question:
     not_tested: tuple[str, ...] = ()
     doubtful: str = ""
     names: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 Bounder = Callable[[Evidence, str, str | None], Bounds]
@@ -53,7 +56,7 @@ class Reference:
 
     @property
     def untrainable(self) -> tuple[str, ...]:
-        """Return the lineages on which not even the reference gains."""
+        """Return the lineages on which the reference is not shown to gain."""
         return tuple(g for g, yes in self.trainable.items() if not yes)
 
 
@@ -87,7 +90,12 @@ def side_of(evidence: Evidence, question: Question, reference: Reference, bounds
     """Return one verdict's bounds and decision; `over` says whether the controls count."""
     start = bounds(evidence, question.method, None)
     controls = tuple(bounds(evidence, question.method, c) for c in question.controls) if over else ()
-    decision = decide(
+    return Side(start, controls, decided(start, controls, question, reference))
+
+
+def decided(start: Bounds, controls: Sequence[Bounds], question: Question, reference: Reference) -> Decision:
+    """Return the rule's decision with all that a question and its reference add."""
+    return decide(
         start,
         controls,
         room=reference.room,
@@ -95,7 +103,6 @@ def side_of(evidence: Evidence, question: Question, reference: Reference, bounds
         untrainable=reference.untrainable,
         doubtful=question.doubtful,
     )
-    return Side(start, controls, decision)
 
 
 def words(evidence: Evidence, question: Question, bounds: Bounder | None = None) -> tuple[Decision, Decision]:
@@ -104,6 +111,11 @@ def words(evidence: Evidence, question: Question, bounds: Bounder | None = None)
     reference = reference_of(evidence, question, bounder(question.rule))
     plain = side_of(evidence, question, reference, bounds, over=False)
     compared = evidence.having(*question.controls)
-    if not question.controls or not compared.models:
+    open_ = replace(plain.decision, word=VerdictWord.INCONCLUSIVE, named=())
+    if question.lost:
+        return open_, open_
+    if not question.controls:
         return plain.decision, plain.decision
+    if compared.lineages() != evidence.lineages():  # a lineage without control runs leaves the headline open
+        return open_, plain.decision
     return side_of(compared, question, reference, bounds, over=True).decision, plain.decision

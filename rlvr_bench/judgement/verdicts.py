@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlvr_bench.judgement.evidence import Evidence
-from rlvr_bench.judgement.sensitivity import tipping
+from rlvr_bench.judgement.sensitivity import ONE_NAMED, tipping
 from rlvr_bench.judgement.sides import Question, Reference, Side, bounder, reference_of, side_of
 from rlvr_bench.schema.finding import Gain, LineageFinding, TaskFinding, Verdict, VerdictWord
 from rlvr_bench.schema.suite import Rule
 from rlvr_bench.stats.bounds import Bounds, holm, p_values
 from rlvr_bench.stats.gains import Estimates, RunVariance
 from rlvr_bench.stats.sentences import sentence
-
-ONE_NAMED = frozenset({VerdictWord.ONE_FAMILY, VerdictWord.LEANS_ONE_FAMILY})
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def judge(evidence: Evidence, question: Question) -> Judged:
     if not question.controls:
         verdict = over_start
     elif headline is None or uncompared:
-        words = f"No control run for {', '.join(uncompared)}: whether a random reward gives as much stays open."
+        words = f"No whole control run for {', '.join(uncompared)}: whether a random reward gives as much stays open."
         verdict = Verdict(word=VerdictWord.INCONCLUSIVE, sentence=words, harmed=over_start.harmed)
     else:
         verdict = _verdict(compared, question, headline, over=True)
@@ -136,7 +134,7 @@ def _lineages(
                 p_holm=float(adjusted[f]),
                 gain_over_control=over,
                 control_gain=max(spurious, key=lambda gain: gain.estimate, default=None),
-                credited=state.credited[index] and (headline is None or over is not None),
+                credited=(state.credited[index] and over is not None) if question.controls else None,
                 elicited=state.elicited[index],
                 shown_small=state.shown_small[index],
                 harmed=plain.decision.harmed[f],

@@ -75,7 +75,7 @@ def as_markdown(report: Report) -> str:
                 words.p_value(ln.p_holm),
                 words.interval(ln.gain_over_control),
                 words.interval(ln.reference_gain),
-                words.marks(ln, control=report.control is not None),
+                words.marks(ln),
             )
         )
     lines += [_row(name, "", "not tested", "", "", "", "") for name in report.not_tested]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console, RenderableType
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +30,7 @@ def lineage_table(report: Report) -> Table:
             words.interval(ln.gain),
             *([words.interval(ln.gain_over_control)] if over else []),
             *([points(ln.reference_gain.estimate) if ln.reference_gain else "-"] if reference else []),
-            words.marks(ln, control=bool(over)),
+            words.marks(ln),
         )
     for lineage in report.not_tested:
         table.add_row(lineage, "0", "not tested")
@@ -80,11 +81,19 @@ def model_table(report: Report) -> Table:
     return table
 
 
+WIDEST = 10_000
+"""Columns that a table of results may take: its numbers are never cut to fit a terminal."""
+
+
 def _print(console: Console, what: RenderableType) -> None:
     """Print without the blanks that fill a table's lines up to the width."""
+    if isinstance(what, Table) and all(column.no_wrap for column in what.columns):
+        options = console.options.update(width=WIDEST)
+        lines = console.render_lines(what, options.update(width=console.measure(what, options=options).maximum))
+        what = Segments([segment for line in lines for segment in (*line, Segment.line())])
     with console.capture() as captured:
-        console.print(what)
-    for line in captured.get().splitlines():
+        console.print(what, crop=False)
+    for line in captured.get().rstrip("\n").split("\n"):
         console.file.write(line.rstrip() + "\n")
 
 

@@ -40,12 +40,15 @@ def basis(report: Report) -> str:
     return f"rule 1, 95% intervals, {seeds}, {report.problems} problems{samples}{control}"
 
 
-def marks(finding: LineageFinding, *, control: bool, alpha: float = 0.025) -> str:
-    """Return a lineage's states: gains (over the start, Holm over lineages), credited (over the control too),
-    as the control, harmed."""
+def marks(finding: LineageFinding, alpha: float = 0.025) -> str:
+    """Return a lineage's states: gains (over the start), credited (over the control too), as the control, harmed.
+
+    The list of gains goes by Holm over lineages; a gain that the rule takes and the list does not is marked so.
+    """
+    gains = "gains" if finding.p_holm < alpha else "gains, not by Holm" if finding.p_value < alpha else ""
     states = (
-        ("gains", finding.p_holm < alpha),
-        ("credited", finding.credited and control),
+        (gains, bool(gains)),
+        ("credited", bool(finding.credited)),
         ("as the control", finding.elicited),
         ("harmed", finding.harmed),
     )

@@ -34,7 +34,10 @@ class Gain(Frozen):
 
 
 class ModelFinding(Frozen):
-    """One model: accuracy before and after (each seed), and its gains. None: the source does not tell."""
+    """One model: accuracy before and after (each seed), and its gains. None: the source does not tell.
+
+    `answer_noise` is the SD of one run's accuracy that drawing answers alone gives.
+    """
 
     model: str
     lineage: str
@@ -50,6 +53,7 @@ class ModelFinding(Frozen):
     unparsed_after: float | None = None
     truncated_before: float | None = None
     truncated_after: float | None = None
+    answer_noise: float = 0.0
     gain: Gain
     gain_over_control: Gain | None
     excluded: str | None = None
@@ -59,7 +63,8 @@ class LineageFinding(Frozen):
     """One lineage: its gains, its state under the rule, and whether the reference trains it.
 
     `p_value` is one-sided, of a gain at or below the margin; `p_holm` is adjusted for the number of lineages and
-    says in the printed list which gains are shown. `elicited`: gains over the start, hardly more than the control.
+    says in the printed list which gains are shown. `credited`: over the control too, None without one. `elicited`:
+    gains over the start, hardly more than the control.
     `gain_logit` is on the logit scale of the lineage's mean accuracies; `smaller_on_logit` says for a verdict that
     names one other lineage whether this one gains less than that on the logit scale too.
     """
@@ -71,7 +76,7 @@ class LineageFinding(Frozen):
     p_holm: float
     gain_over_control: Gain | None
     control_gain: Gain | None
-    credited: bool
+    credited: bool | None
     elicited: bool
     shown_small: bool
     harmed: bool

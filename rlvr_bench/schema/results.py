@@ -1,29 +1,38 @@
 """A listing of lm-eval output folders to judge."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from rlvr_bench.schema.base import Frozen
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters in a name")
+    return text
+
+
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 
 
 class EvaluatedRun(Frozen):
     """One trained run of a model: the lm-eval output folders (or results files) before and after training."""
 
-    model: str = Field(min_length=1, max_length=200)
-    lineage: str | None = None
-    method: str | None = None
+    model: Label
+    lineage: Label | None = None
+    method: Label | None = None
     arm: Literal["method", "control", "reference"] = "method"
-    seed: int | str = 0
-    before: str
-    after: str
+    seed: int | Label = 0
+    before: Label
+    after: Label
 
 
 class ResultsListing(Frozen):
     """Which folders belong together. `tasks`, `metric` and `filter` choose where lm-eval wrote several."""
 
     schema_version: Literal[1]
-    method: str = Field(min_length=1, max_length=200)
+    method: Label
     tasks: tuple[str, ...] = ()
     metric: str | None = None
     filter: str | None = None

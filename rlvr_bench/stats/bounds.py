@@ -1,13 +1,13 @@
 """All bounds that the rule asks for, from a closed form or from resamples (docs/statistics.md, section 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtr
 
 from rlvr_bench.schema.suite import Rule
-from rlvr_bench.stats.gains import Array, Estimates
+from rlvr_bench.stats.gains import Array, Contrasts, Estimates
 
 
 @dataclass(frozen=True)
@@ -40,28 +40,49 @@ class Bounds:
 
 def closed_form(estimates: Estimates, rule: Rule) -> Bounds:
     """Return the bounds that decide: t quantiles with Satterthwaite's degrees of freedom."""
-    count = len(estimates.groups)
+    return next(closed_forms([estimates], rule))
+
+
+def closed_forms(variants: Sequence[Estimates], rule: Rule) -> Iterator[Bounds]:
+    """Yield the bounds of several variants of one set of gains (same groups) at once, which is much faster."""
+    count = len(variants[0].groups)
     unit = np.eye(count)
-    pairs = [(f, g) for f in range(count) for g in range(count)]
-    differences = np.array([unit[f] - unit[g] for f, g in pairs])
-    retentions = np.array([rule.share_of_largest * unit[f] - unit[g] for f, g in pairs])
-    gains = estimates.contrasts(unit)
-    off = [f != g for f, g in pairs]
-    difference, retention = np.full(count**2, -np.inf), np.full(count**2, -np.inf)
-    if count > 1:
-        difference[off] = estimates.contrasts(differences[off]).lower(rule.alpha)
-        retention[off] = estimates.contrasts(retentions[off]).lower(rule.alpha_equivalence)
-    return Bounds(
-        estimates=estimates,
-        rule=rule,
-        lower=gains.lower(rule.alpha),
-        upper=gains.upper(rule.alpha),
-        upper_equivalence=gains.upper(rule.alpha_equivalence),
-        upper_equivalence_all=gains.upper(rule.alpha_equivalence / count),
-        upper_harm=gains.upper(rule.alpha / count),
-        difference=difference.reshape(count, count),
-        retention=retention.reshape(count, count),
+    pairs = [(f, g) for f in range(count) for g in range(count) if f != g]
+    differences = np.array([unit[f] - unit[g] for f, g in pairs]).reshape(-1, count)
+    retentions = np.array([rule.share_of_largest * unit[f] - unit[g] for f, g in pairs]).reshape(-1, count)
+    matrix = np.concatenate([unit, differences, retentions])
+    found = [e.contrasts(matrix) for e in variants]
+    every = Contrasts(
+        np.stack([c.estimate for c in found]),
+        np.stack([c.error for c in found]),
+        np.stack([c.degrees for c in found]),
     )
+    ends = (count, count + len(pairs))
+    gains = every.columns(0, ends[0])
+    lower, upper = gains.lower(rule.alpha), gains.upper(rule.alpha)
+    equivalence = gains.upper(rule.alpha_equivalence)
+    equivalence_all, harm = gains.upper(rule.alpha_equivalence / count), gains.upper(rule.alpha / count)
+    difference = every.columns(*ends).lower(rule.alpha)
+    retention = every.columns(ends[1], len(matrix)).lower(rule.alpha_equivalence)
+
+    def square(values: Array) -> Array:
+        whole = np.full((count, count), -np.inf)
+        for (f, g), value in zip(pairs, values, strict=True):
+            whole[f, g] = value
+        return whole
+
+    for v, e in enumerate(variants):
+        yield Bounds(
+            estimates=e,
+            rule=rule,
+            lower=lower[v],
+            upper=upper[v],
+            upper_equivalence=equivalence[v],
+            upper_equivalence_all=equivalence_all[v],
+            upper_harm=harm[v],
+            difference=square(difference[v]),
+            retention=square(retention[v]),
+        )
 
 
 def from_draws(draws: Array, estimates: Estimates, rule: Rule) -> Bounds:

@@ -74,7 +74,7 @@ class NoiseParts:
 
 @dataclass(frozen=True)
 class Contrasts:
-    """Estimates, standard errors and degrees of freedom of K contrasts, (K,) each."""
+    """Estimates, standard errors and degrees of freedom of K contrasts, (..., K) each."""
 
     estimate: Array
     error: Array
@@ -88,6 +88,11 @@ class Contrasts:
         """Return one-sided upper bounds at level 1 - alpha."""
         return np.asarray(self.estimate + stdtrit(self.degrees, 1 - alpha) * self.error)
 
+    def columns(self, start: int, stop: int) -> "Contrasts":
+        """Return some of the contrasts."""
+        cut = np.s_[..., start:stop]
+        return Contrasts(self.estimate[cut], self.error[cut], self.degrees[cut])
+
 
 @dataclass(frozen=True)
 class Estimates:
@@ -95,7 +100,7 @@ class Estimates:
 
     `covariance[b]` is (F, F) over problems of benchmark b; `run_share` and `against_share` are (F,):
     the factor of the run-to-run variance in each group's gain. `models` counts all; `seeds` and `samples`
-    are the smallest over models, for advice about more of them.
+    are the smallest over models, `against_seeds` those of the control (or of the start), for advice about more.
     """
 
     groups: tuple[str, ...]
@@ -110,6 +115,7 @@ class Estimates:
     noise_parts: Callable[[], NoiseParts] = field(repr=False)
     models: int
     seeds: int
+    against_seeds: int
     samples: int
 
     @cached_property
@@ -275,6 +281,7 @@ def estimate(
         noise_parts=lambda: _noise_parts(members, weights, sizes, covariance),
         models=len(models),
         seeds=min(m.runs[0].shape[0] for m in models),
+        against_seeds=min(m.against[0].shape[0] for m in models),
         samples=min(m.samples for m in models),
     )
 

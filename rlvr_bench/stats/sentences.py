@@ -31,6 +31,8 @@ def sentence(
     words = _sentence(decision, start, controls, models or {}, " and ".join(against))
     if decision.word not in UNDECIDED:
         return words
+    if decision.needs:  # no more of the same data can give that
+        return f"{words} More seeds alone will not settle it: it takes {'; '.join(decision.needs)}."
     advice = advise(start, controls)
     change = ""
     if decision.word is VerdictWord.LEANS_ONE_FAMILY and advice.towards is not VerdictWord.ONE_FAMILY:
@@ -45,8 +47,11 @@ def _sentence(
     groups = start.estimates.groups
     scales = [start, *controls]
     gain = {g: float(v) for g, v in zip(groups, start.estimates.gain, strict=True)}
-    # a lineage is shown to be small on either scale, so its largest possible gain is the smaller bound
-    largest = {g: min(float(s.upper_equivalence[f]) for s in scales) for f, g in enumerate(groups)}
+    # the bound of a lineage is that over its start, unless being small was shown over the control alone
+    largest = {
+        g: min(float(s.upper_equivalence[f]) for s in (scales if decision.on_control[f] else [start]))
+        for f, g in enumerate(groups)
+    }
     named = ", ".join(decision.named)
     rest = [g for g in groups if g not in decision.named]
     margin, small = f"{100 * rule.margin:g}", f"{100 * rule.no_gain:g}"
@@ -60,9 +65,10 @@ def _sentence(
     if word is VerdictWord.GENERALISES:
         least, most = min(groups, key=gain.__getitem__), max(groups, key=gain.__getitem__)
         both = f" over the start and over the {control} reward" if controls else ""
+        two = " Two lineages only were tested." if len(groups) == 2 else ""
         return (
             f"The gain is above {margin} points{both} in every lineage tested: "
-            f"smallest {points(gain[least])} ({least}), largest {points(gain[most])} ({most})."
+            f"smallest {points(gain[least])} ({least}), largest {points(gain[most])} ({most}).{two}"
         )
     if word is VerdictWord.ONE_FAMILY:
         shown = start.estimates.gain_of(groups.index(decision.named[0]), rule.alpha)
@@ -90,7 +96,9 @@ def _sentence(
         return f"Gain shown in {named}; shown to be missing (or a loss) in {lost}{tail}.{beside}"
     if word is VerdictWord.ABSENT:
         bound = max(largest.values())
-        return f"No lineage gains {small} points or more; largest possible gain {points(bound)} points."
+        partly = [g for g, yes in zip(groups, decision.on_control, strict=True) if yes]
+        where = f" (over the {control} reward in {', '.join(partly)})" if partly else ""
+        return f"No lineage gains {small} points or more{where}; largest possible gain {points(bound)} points."
     if word is VerdictWord.HARMFUL:
         falls = ", ".join(f"{g} {points(gain[g])}" for g in decision.named)
         return f"Accuracy falls in {falls}; no lineage gains."

@@ -8,7 +8,7 @@ from scipy.special import ndtri, stdtrit
 
 from rlvr_bench.schema.finding import VerdictWord
 from rlvr_bench.stats.bounds import Bounds
-from rlvr_bench.stats.gains import Array, Estimates, RunVariance
+from rlvr_bench.stats.gains import Array, Estimates
 from rlvr_bench.stats.power import POWER
 from rlvr_bench.stats.verdict import suggested
 
@@ -116,15 +116,15 @@ def _reach(c: _Condition, seeds: int, samples: int, problems: float, power: floa
     """Return (t + z) x the standard error of a condition's contrast at the planned amounts."""
     e = c.bounds.estimates
     runs, answers = e.seeds / seeds, e.samples / samples
+    # the control gets as many seeds as the method; the starting model is not trained
+    against = min(1.0, e.against_seeds / seeds) if e.against is not None else 1.0
     p = e.parts
-    before = p.before * answers * (runs if e.against is not None else 1.0)
-    each = (p.between + before + (p.decoding * answers + p.by_run) * runs) / problems
+    each = (p.between + p.before * answers * against + (p.decoding * answers + p.by_run) * runs) / problems
     squares = c.contrast**2
     problem = float(squares @ each)
-    shares: list[tuple[RunVariance, Array]] = [(e.runs, e.run_share)]
+    run = [float(squares @ e.run_share) * runs * e.runs.variance]
     if e.against is not None:
-        shares.append((e.against, e.against_share))
-    run = [float(squares @ share) * runs * part.variance for part, share in shares]
+        run.append(float(squares @ e.against_share) * against * e.against.variance)
     total = problem + sum(run)
     run_degrees = c.bounds.rule.prior_degrees + e.models * (seeds - 1)
     spread = problem**2 / (sum(e.sizes) * problems - 1) + sum(v**2 / run_degrees for v in run)
@@ -148,7 +148,7 @@ def _worded(advice: Advice, e: Estimates) -> Advice:
         words = f"To settle it: more problems, not more seeds: about {advice.problems} in place of {sum(e.sizes)}"
     else:
         words = "To settle it, more problems and more seeds together: neither alone will do"
-    guess = "; a guess, as single answers do not show how much of the noise is decoding" if e.parts.guessed else ""
+    guess = "; per-problem results would say it more exactly" if e.parts.guessed else ""
     named = f" ({', '.join(advice.lineages)})" if len(advice.lineages) == 1 else ""
     sure = f" (80 % power, if the estimates are the truth: {advice.towards.replace('_', ' ')}{named}{guess})."
     return replace(advice, words=words + sure)

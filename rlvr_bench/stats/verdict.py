@@ -19,6 +19,7 @@ class Decision:
     `elicited` gain over the start, but are shown to gain no more than the control. `missing` are the lineages
     shown not to gain (at level alpha_equivalence / F, as MIXED asks), `undecided` those that keep
     LEANS_ONE_FAMILY from being ONE_FAMILY, `masked` those where the control left no room to show anything.
+    `on_control`: being small was shown over the control alone. `needs`: what no more of the same data can give.
     """
 
     word: VerdictWord
@@ -30,7 +31,9 @@ class Decision:
     missing: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
+    on_control: tuple[bool, ...] = ()
     why_not_stronger: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class _States:
     def _small(self, bounds: Bounds, f: int) -> bool:
         return bool(bounds.upper_equivalence[f] < bounds.rule.no_gain)
 
+    def small_over_start(self, f: int) -> bool:
+        return self._small(self.start, f)
+
     def small(self, f: int) -> bool:
         """Shown not to gain: over the start, or over the control where that leaves room."""
         return self._small(self.start, f) or (self.near_control(f) and self.has_room(f))
@@ -96,12 +102,16 @@ class _States:
 
     def less(self, f: int, g: int, *, shown: bool) -> bool:
         """f gains more than g and, if `shown`, g is small or below the share: on the start's scale, or on every
-        control's where that leaves g room."""
+        control's where that leaves g room.
+
+        With controls, a g that does gain over the start is not shown to lack the gain by gaining less there.
+        """
 
         def holds(b: Bounds) -> bool:
             return b.larger(f, g) and (not shown or self._small(b, g) or b.share_excluded(f, g))
 
-        return holds(self.start) or (bool(self.controls) and self.has_room(g) and all(holds(c) for c in self.controls))
+        over_start = holds(self.start) and not (shown and self.gains(g))
+        return over_start or (bool(self.controls) and self.has_room(g) and all(holds(c) for c in self.controls))
 
 
 def decide(
@@ -130,8 +140,26 @@ def decide(
     harmed = [s.harmed(f) for f in every]
     # a lineage on which nothing can be trained is not evidence that this method's gain is missing there
     missing = [g for g in others if harmed[g] or (s.small_among_all(g) and groups[g] not in untrainable)]
-    masked = [g for g in others if s.masked(g)]
-    shadowed = "a random reward leaves nothing to show in " + ", ".join(groups[g] for g in masked) if masked else ""
+    masked = [groups[g] for g in others if s.masked(g)]
+    weak = [groups[g] for g in others if groups[g] in untrainable]
+    reasons = [
+        f"{why} {', '.join(names)}"
+        for why, names in (
+            ("not tested:", untested),
+            ("the reference is not shown to gain on", weak),
+            ("a random reward leaves nothing to show in", masked),
+        )
+        if names
+    ]
+    needs = [
+        f"{what} {', '.join(names)}"
+        for what, names in (
+            ("models that can show a gain, of", untested),
+            ("a setup in which the reference gains on", weak),
+            ("problems on which a random reward leaves room, for", masked),
+        )
+        if names
+    ]
 
     def made(
         word: VerdictWord, members: Collection[int] = (), why: str = "", undecided: Collection[int] = ()
@@ -145,49 +173,39 @@ def decide(
             elicited=tuple(s.elicited(f) for f in every),
             missing=tuple(groups[g] for g in missing),
             undecided=tuple(groups[g] for g in undecided),
-            masked=tuple(groups[g] for g in masked),
+            masked=tuple(masked),
+            on_control=tuple(s.small(f) and not s.small_over_start(f) for f in every),
             why_not_stronger=why,
+            needs=tuple(needs),
         )
 
+    why = "; ".join(reasons)
     if s.count < 2:
         return made(VerdictWord.NOT_TESTED, winners)
     if not others:
         if untested:
-            return made(VerdictWord.SEVERAL_SO_FAR, winners, "not tested: " + ", ".join(untested))
+            return made(VerdictWord.SEVERAL_SO_FAR, winners, why)
         return made(VerdictWord.GENERALISES, winners)
     if len(winners) == 1:
         f = winners[0]
         if all(s.less(f, g, shown=False) for g in others):
-            weak = [groups[g] for g in others if groups[g] in untrainable]
             open_ = [g for g in others if not s.less(f, g, shown=True)]
             if not (open_ or untested or weak or doubtful):
                 return made(VerdictWord.ONE_FAMILY, winners)
-            why = doubtful
-            if untested:
-                why = "not tested: " + ", ".join(untested)
-            elif weak:
-                why = "even the reference does not gain on " + ", ".join(weak)
-            return made(VerdictWord.LEANS_ONE_FAMILY, winners, why, open_)
-        return made(VerdictWord.INCONCLUSIVE, (), shadowed)
+            return made(VerdictWord.LEANS_ONE_FAMILY, winners, "; ".join(filter(None, (doubtful, why))), open_)
+        return made(VerdictWord.INCONCLUSIVE, (), why)
     if len(winners) >= 2:
         if missing and not doubtful:
             return made(VerdictWord.MIXED, winners)
-        weak = [groups[g] for g in others if groups[g] in untrainable]
-        fixed = "even the reference does not gain on " + ", ".join(weak) if weak else ""
-        return made(
-            VerdictWord.SEVERAL_SO_FAR, winners, doubtful if missing else "; ".join(filter(None, (shadowed, fixed)))
-        )
+        return made(VerdictWord.SEVERAL_SO_FAR, winners, doubtful if missing else why)
     gainers = [f for f in every if s.gains(f)]
     if gainers and all(s.elicited(f) for f in gainers):
         return made(VerdictWord.ELICITATION_ONLY, gainers)
     if not gainers and any(harmed):
         return made(VerdictWord.HARMFUL, [f for f in every if harmed[f]])
-    if all(s.small(f) for f in every):
-        weak = [g for g in groups if g in untrainable]
-        if not untested and not weak:
-            return made(VerdictWord.ABSENT)
-        return made(VerdictWord.INCONCLUSIVE, (), "not tested or not trainable: " + ", ".join([*untested, *weak]))
-    return made(VerdictWord.INCONCLUSIVE, (), shadowed)
+    if all(s.small(f) for f in every) and not untested and not weak:
+        return made(VerdictWord.ABSENT)
+    return made(VerdictWord.INCONCLUSIVE, (), why)
 
 
 def suggested(start: Bounds, controls: Sequence[Bounds] = ()) -> tuple[VerdictWord, tuple[str, ...]]:

@@ -127,6 +127,8 @@ def test_unstable() -> None:
 
     assert "unstable" not in sd(flags.UNSTABLE_SD - TINY)
     assert "5.0 points" in sd(flags.UNSTABLE_SD + TINY)["unstable"]
+    noisy = model(after=(0.5, 0.5 + 0.06 * 2**0.5), answer_noise=0.04)
+    assert "unstable" not in raised(report(models=(noisy,)))
 
 
 @pytest.mark.parametrize("name", ["dead-reward", "saturated", "floor"])
@@ -170,7 +172,7 @@ def test_mostly_format() -> None:
     def fell(share: float) -> dict[str, str]:
         return raised(report(models=(model(unparsed_before=share * 0.2),)))
 
-    assert "mostly-format" not in fell(flags.FORMAT_SHARE - TINY)
+    assert "mostly-format" not in fell(flags.FORMAT_SHARE)
     assert "mostly-format" in fell(flags.FORMAT_SHARE + TINY)
 
 
@@ -188,7 +190,15 @@ def test_truncation() -> None:
 
 
 def test_not_trainable_here() -> None:
-    assert set(raised(report(lineages=(lineage(trainable=False),)))) == {"not-trainable-here"}
+    def reference(estimate: float, error: float) -> set[str]:
+        weak = lineage(trainable=False, reference_gain=gain(estimate, error))
+        return set(raised(report(lineages=(weak,))))
+
+    # shown to gain less than 5 points, or only not shown to gain: t(0.95, 50) = 1.676
+    assert reference(0.05 - 0.01676 - TINY * 10, 0.01) == {"not-trainable-here"}
+    assert reference(0.05 - 0.01676 + TINY * 10, 0.01) == {"no-reference"}
+    undecided = report(lineages=(lineage(trainable=False, reference_gain=gain(0.06, 0.03)),))
+    assert "is not shown to gain (+6.0 points" in raised(undecided)["no-reference"]
 
 
 def test_control_explains() -> None:

@@ -169,6 +169,10 @@ def templated(data):
     data["chat_template_sha"] = "abc"
 
 
+def shorter(data):
+    data["config"]["model_args"] = "pretrained=x,max_gen_toks=16,dtype=float16"
+
+
 def other_prompts(rows):
     for row in rows[:7]:
         row["prompt_hash"] = "0"
@@ -185,6 +189,7 @@ def other_request(rows):
         (edit_results, hotter, "generation_kwargs.temperature: 1.0 and 0.6"),
         (edit_results, newer, "version: 1.0 and 2.0"),
         (edit_results, templated, 'chat_template_sha: null and "abc"'),
+        (edit_results, shorter, "model_args.max_gen_toks: not set and 16"),
         (edit_samples, other_prompts, "the prompts of 7 documents"),
         (edit_samples, other_request, "sampling.max_gen_toks: 26 and 99"),
         (edit_samples, lambda rows: rows[:-3], "3 missing and 0 others"),
@@ -235,7 +240,11 @@ def test_folders_of_different_tasks_are_refused(folder, capsys) -> None:
     [
         (lambda e: e[0].update(after="nowhere"), "no lm-eval results"),
         (lambda e: e[0].update(after="a-start"), "before and after are the same folder"),
+        (lambda e: e[0].update(before="./a-start/", after="a-start"), "before and after are the same folder"),
+        (lambda e: e[1].update(after=e[0]["after"]), "is listed after training twice: for a, method, seed 1"),
         (lambda e: e[1].update(seed=1), "listed twice with seed 1"),
+        (lambda e: e[0].update(model="a\x1b[2J"), "control characters"),
+        (lambda e: e[-1].update(method="oracle"), "several references"),
         (lambda e: [x.pop("lineage") for x in e], "no lineage for model 'a'"),
         (lambda e: e[1].update(lineage="olmo"), "listed with two lineages"),
         (lambda e: [x.update(arm="control") for x in e], "no result has the arm 'method'"),
@@ -290,3 +299,50 @@ def test_folders_without_control_say_so(folder, capsys) -> None:
     names = {flag["name"]: flag["evidence"] for flag in found["flags"]}
     assert "the listing has no control" in names["no-control"]
     assert "no-reference" in names
+
+
+def test_the_start_is_the_methods_alone(folder, capsys) -> None:
+    """A control that names another evaluation as its start must not move the gains."""
+    plain = verdict_of(listing(folder / "runs.yaml"), capsys)
+
+    def odd(entries) -> None:
+        for entry in entries:
+            if entry["arm"] == "control":
+                entry["before"] = f"{entry['model']}-reference-1"
+
+    found = verdict_of(listing(folder / "runs.yaml", change=odd), capsys)
+    assert [f["gain"] for f in found["families"]] == [f["gain"] for f in plain["families"]]
+    (flag,) = [f for f in found["flags"] if f["name"] == "control-mismatch"]
+    assert "its control at" in flag["evidence"]
+
+
+def test_a_control_named_as_a_method_is_that_methods_own(folder, capsys) -> None:
+    def two(entries) -> None:
+        for entry in list(entries):
+            if entry["arm"] == "method" and entry["seed"] == 2:
+                entry["method"] = "other"
+            if entry["arm"] == "control":
+                entry["method"] = "other"
+
+    path = listing(folder / "runs.yaml", change=two)
+    assert rlvr_bench(["judge", str(path), "--json"]) == 0
+    found = {v["method"]: v for v in json.loads(capsys.readouterr().out)["verdicts"]}
+    assert (found["ours"]["control"], found["other"]["control"]) == (None, "other")
+    evidence = {f["name"]: f["evidence"] for f in found["ours"]["flags"]}["no-control"]
+    assert "carry the names of other methods (other)" in evidence
+
+
+def test_a_lost_control_is_not_a_disagreement(folder, capsys) -> None:
+    def lose(entries) -> None:
+        entries[:] = [e for e in entries if (e["model"], e["arm"]) != ("c", "control")]
+
+    found = verdict_of(listing(folder / "runs.yaml", change=lose), capsys, "--bootstrap", "500")
+    assert found["verdict"] == found["cross_check"]["word"] == "INCONCLUSIVE"
+    assert found["over_start"] == found["cross_check"]["over_start"] == "ONE_FAMILY"
+
+
+def test_a_listing_that_holds_itself_is_refused(tmp_path, capsys) -> None:
+    path = tmp_path / "loop.yaml"
+    path.write_text("a: &a [*a]\n")
+    assert rlvr_bench(["judge", str(path)]) == 2
+    assert "error: " in capsys.readouterr().err

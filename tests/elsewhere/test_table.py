@@ -33,13 +33,14 @@ def written(path, *rows: str, header: str = HEADER):
         (HEADER, ["m,a,q,x,500,-0.1,0.5"], "below 0"),
         (HEADER, ["m,a,q,x,0,0.4,0.5"], "problems is 0"),
         (HEADER, ["m,a,q,x,1,0.4,0.5"], "problems is 1"),
+        (HEADER, [f"m,a,q,x,{10**25},0.4,0.5"], "problems is above"),
         (HEADER, ["m,a,q,x,5.5,0.4,0.5"], "problems is '5.5'"),
         (HEADER, ["m,a,q,x,500,0.4,0.5", "m,a,q,x,500,0.4,0.6"], "stands on line 2 already"),
         (HEADER, ["m,a,,x,500,0.4,0.5"], "no lineage for model 'a'"),
         (HEADER.replace("lineage,", ""), ["m,a,x,500,0.4,0.5"], "no lineage for model 'a'"),
         (HEADER, ["m,a,q,x,500,0.4,0.5", "m,a,p,y,500,0.4,0.5"], "has the lineage 'p' here and 'q' on line 2"),
         (HEADER, ["m,a,q,x,500,0.4,0.5", "m,b,p,x,400,0.4,0.5"], "400 problems here and 500 on line 2"),
-        (HEADER, ["m,a,q,x,500,0.4,0.5", "m,b,p,y,500,0.4,0.5"], "no benchmark was measured on all models"),
+        (HEADER, ["m,a,q,x,500,0.4,0.5", "m,b,p,y,500,0.4,0.5"], "no benchmark was measured on models of two lineages"),
         (HEADER, ["m,a,q,x,500,0.4"], "6 cells where the header has 7"),
         (HEADER, [",a,q,x,500,0.4,0.5"], "method is empty"),
         (HEADER, ["m\x1b[31m,a,q,x,500,0.4,0.5"], "control characters"),
@@ -58,7 +59,7 @@ def test_bad_tables_are_2_and_say_where(tmp_path, capsys, header, rows, words) -
     assert words in err and "results.csv" in err and err.startswith("error: ")
 
 
-@pytest.mark.parametrize(("text", "code"), [("", 5), (HEADER + "\n", 5), ("\n\n", 2)])
+@pytest.mark.parametrize(("text", "code"), [("", 5), (HEADER + "\n", 5), ("\n\n", 5), (" , \n", 5)])
 def test_no_measurement_is_5(tmp_path, capsys, text, code) -> None:
     path = tmp_path / "empty.csv"
     path.write_text(text)
@@ -121,9 +122,94 @@ def test_a_benchmark_that_a_model_lacks_is_left_out_and_named(tmp_path, capsys) 
     path = written(tmp_path / "some.csv", *GOOD, "m,a,qwen,amc,83,0.3,0.5", "m,b,llama,amc,83,0.3,0.3")
     assert rlvr_bench(["judge", str(path), "--json"]) == 0
     (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
-    assert [t["task"] for t in verdict["tasks"]] == ["x"]
+    assert [(t["task"], t["deciding"], len(t["gains"])) for t in verdict["tasks"]] == [
+        ("x", True, 3),
+        ("amc", False, 2),
+    ]
     (flag,) = [f for f in verdict["flags"] if f["name"] == "incomplete"]
-    assert "amc is left out: not measured on c" in flag["evidence"]
+    assert "amc does not decide: not measured on c" in flag["evidence"]
+
+
+def test_a_model_gives_way_where_little_would_be_left_to_decide_on(tmp_path, capsys) -> None:
+    """Forty problems on three lineages decide less than 540 on two: the third is not tested, and shown alone."""
+    rows = [*GOOD[:2], *(f"m,{m},{ln},amc,40,0.3,0.3" for m, ln in (("a", "qwen"), ("b", "llama"), ("c", "olmo")))]
+    assert rlvr_bench(["judge", str(written(tmp_path / "few.csv", *rows)), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
+    assert verdict["not_tested"] == ["olmo"] and verdict["verdict"] == "LEANS_ONE_FAMILY"
+    assert [(t["task"], t["deciding"], len(t["gains"])) for t in verdict["tasks"]] == [("x", True, 2), ("amc", True, 3)]
+    (flag,) = [f for f in verdict["flags"] if f["name"] == "incomplete"]
+    assert "c is left out: not measured on x" in flag["evidence"]
+
+
+def test_a_run_that_ends_early_counts_with_its_last_step(tmp_path, capsys) -> None:
+    """A collapsed seed without the last step is neither lost nor silent."""
+    rows = [
+        f"m,{m},{ln},x,500,0.4,{0.7 if ln == 'qwen' and seed < 3 else 0.4},{seed},{step}"
+        for m, ln in (("a", "qwen"), ("b", "llama"))
+        for seed in (1, 2, 3)
+        for step in (100, 200)
+        if (m, seed, step) != ("a", 3, 200)
+    ]
+    path = written(tmp_path / "dead.csv", *rows, header=HEADER + ",seed,step")
+    assert rlvr_bench(["judge", str(path), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
+    assert verdict["models"][0]["after"] == pytest.approx([0.7, 0.7, 0.4])
+    flags = {f["name"]: f["evidence"] for f in verdict["flags"]}
+    assert "a, seed 3, ends at step 100, others at 200: its last step counts" in flags["incomplete"]
+    assert "unstable" in flags
+
+
+def test_spelling_does_not_split_a_lineage(tmp_path, capsys) -> None:
+    rows = ["m,a,qwen,x,500,0.4,0.6", "m,d,Qwen,x,500,0.4,0.6", *GOOD[1:]]
+    assert rlvr_bench(["judge", str(written(tmp_path / "case.csv", *rows)), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
+    assert (verdict["verdict"], verdict["lineage"]) == ("ONE_FAMILY", "qwen")
+    assert {f["lineage"] for f in verdict["families"]} == {"qwen", "llama", "olmo"}
+
+
+def test_a_control_is_shared_though_it_is_also_judged_as_a_method(tmp_path, capsys) -> None:
+    names = (("a", "qwen"), ("b", "llama"), ("c", "olmo"))
+    rows = [f"{row}," for row in GOOD]
+    rows += [f"random,{m},{ln},x,500,0.4,0.41," for m, ln in names]
+    rows += [f"random,{m},{ln},x,500,0.4,0.41,control" for m, ln in names[:2]]
+    path = written(tmp_path / "both.csv", *rows, header=HEADER + ",arm")
+    assert rlvr_bench(["judge", str(path), "--json"]) == 0
+    found = {v["method"]: v for v in json.loads(capsys.readouterr().out)["verdicts"]}
+    assert found["m"]["control"] == "random" and found["random"]["control"] is None
+    (flag,) = [f for f in found["m"]["flags"] if f["name"] == "incomplete"]
+    assert "no whole run of the control random for c" in flag["evidence"]
+    evidence = {f["name"]: f["evidence"] for f in found["random"]["flags"]}["no-control"]
+    assert evidence.startswith("the method is the control")
+
+
+def test_a_control_that_few_models_have_is_left_out(tmp_path, capsys) -> None:
+    names = (("a", "qwen"), ("b", "llama"), ("c", "olmo"))
+    rows = [f"{row}," for row in GOOD]
+    rows += [f"random,{m},{ln},x,500,0.4,0.4,control" for m, ln in names]
+    rows += ["format,a,qwen,x,500,0.4,0.5,control"]
+    path = written(tmp_path / "two.csv", *rows, header=HEADER + ",arm")
+    assert rlvr_bench(["judge", str(path), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
+    assert verdict["control"] == "random"
+    assert "No whole control" not in verdict["sentence"]
+    (flag,) = [f for f in verdict["flags"] if f["name"] == "incomplete"]
+    assert "the control format is left out: 1 of 3 models have it" in flag["evidence"]
+
+
+def test_a_control_that_ends_elsewhere_is_a_mismatch(tmp_path, capsys) -> None:
+    rows = [f"{row},,300" for row in GOOD]
+    rows += [f"random,{m},{ln},x,500,0.4,0.4,control,50" for m, ln in (("a", "qwen"), ("b", "llama"), ("c", "olmo"))]
+    path = written(tmp_path / "steps.csv", *rows, header=HEADER + ",arm,step")
+    assert rlvr_bench(["judge", str(path), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
+    (flag,) = [f for f in verdict["flags"] if f["name"] == "control-mismatch"]
+    assert "control random ends at step 50, the method at step 300" in flag["evidence"]
+
+
+def test_several_references_are_refused(tmp_path, capsys) -> None:
+    rows = [*(f"{row}," for row in GOOD), "gt,a,qwen,x,500,0.4,0.6,reference", "oracle,a,qwen,x,500,0.4,0.6,reference"]
+    assert rlvr_bench(["judge", str(written(tmp_path / "r.csv", *rows, header=HEADER + ",arm"))]) == 2
+    assert "several references: gt, oracle" in capsys.readouterr().err
 
 
 def test_seeds_are_runs(tmp_path, capsys) -> None:
@@ -184,7 +270,7 @@ def test_a_lineage_without_control_leaves_the_headline_open(tmp_path, capsys) ->
     path = written(tmp_path / "c.csv", *[f"{row}," for row in GOOD], *controls, header=HEADER + ",arm")
     assert rlvr_bench(["judge", str(path), "--json"]) == 0
     (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
-    assert verdict["verdict"] == "INCONCLUSIVE" and "No control run for olmo" in verdict["sentence"]
+    assert verdict["verdict"] == "INCONCLUSIVE" and "No whole control run for olmo" in verdict["sentence"]
     assert verdict["over_start"] == "ONE_FAMILY"
 
 

@@ -116,3 +116,25 @@ def test_following_the_advice_settles_it(gains, wanted) -> None:
             tries += 1
     assert tries >= 80
     assert hits / tries >= 0.80
+
+
+def test_a_control_with_fewer_seeds_than_the_method_catches_up() -> None:
+    """Three runs of the method against one of the control: what is missing is the control's seeds."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.3, 0.6, 2000)
+
+    def scores(control_seeds: int) -> list[ModelScores]:
+        return [
+            ModelScores(
+                f"m{f}", f"f{f}", (np.tile(base + 0.13, (3, 1)),), (np.tile(base, (control_seeds, 1)),), True, 8, 8
+            )
+            for f in range(3)
+        ]
+
+    def seeds(control_seeds: int) -> int | None:
+        over = closed_form(estimate(scores(control_seeds), RULE, control_runs=False), RULE)
+        return advise(made((0.13, 0.13, 0.13), seeds=3), [over]).seeds
+
+    few, many = seeds(1), seeds(3)
+    assert few is not None and few <= 6
+    assert many is None or many >= 4
