@@ -3,7 +3,7 @@
     python benchmarks/verdict_simulation.py --repetitions 1000 > docs/simulation.md
 
 Every cell draws `repetitions` experiments and runs the program's own estimates, bounds and rule on each.
-About 15 minutes on two cores at 1,000 repetitions; equal arguments give equal output.
+About 6 minutes on two cores at 1,000 repetitions; equal arguments give equal output.
 """
 
 import argparse
