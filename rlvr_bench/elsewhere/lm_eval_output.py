@@ -49,6 +49,7 @@ WHOLE_RUN = ("system_instruction_sha", "chat_template_sha", "fewshot_as_multitur
 
 TOP_KEY_ENDS = re.compile(r"[.\[]")
 SHOWN = 80
+LONGEST_TASK = 200
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def read_folder(path: Path, *, metric: str | None, chosen_filter: str | None) ->
     for file in _results_files(path):
         results = _load(file)
         for task in results.get("configs", {}):
+            if not task.isprintable() or "/" in task or "\\" in task or len(task) > LONGEST_TASK:
+                raise FileFormatError(f"not a task's name: {_short(task)}", where=str(file))
             if task in found:
                 raise UsageError(
                     f"task {task} was evaluated twice in this folder: {found[task].file.name} and {file.name}",
@@ -150,8 +153,9 @@ def _task(file: Path, task: str, results: dict[str, Any], metric: str | None, ch
             hint="run lm-eval again with --log_samples: the verdict is made from single problems",
         )
     asked = {key: value for key, value in _flat(config) if TOP_KEY_ENDS.split(key)[0] not in MACHINE_KEYS}
-    asked["version"] = json.dumps(results.get("versions", {}).get(task))
-    asked["n-shot"] = json.dumps(results.get("n-shot", {}).get(task))
+    for key, name in (("versions", "version"), ("n-shot", "n-shot")):
+        table = results.get(key)
+        asked[name] = json.dumps(table.get(task) if isinstance(table, dict) else None)
     prompting = {key: json.dumps(results[key]) for key in WHOLE_RUN if key in results}
     prompting |= {f"model_args.{key}": value for key, value in _model_arguments(results)}
     scores: dict[str, float] = {}
@@ -222,10 +226,11 @@ def _lines(samples: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _score(row: dict[str, Any], metric: str | None, where: str) -> float:
-    names = [str(name) for name in row.get("metrics", [])]
+    given = row.get("metrics")
+    names = [str(name) for name in given] if isinstance(given, list) else []
     if metric is None and len(names) != 1:
         raise UsageError(
-            f"lm-eval scored {len(names)} metrics: {', '.join(names) or 'none'}",
+            f"lm-eval scored {len(names)} metrics: {_short(', '.join(names)) or 'none'}",
             where=where,
             hint="choose one in the listing: metric: NAME",
         )
@@ -235,7 +240,7 @@ def _score(row: dict[str, Any], metric: str | None, where: str) -> float:
         raise FileFormatError(
             f"metric {chosen!r} is {_short(json.dumps(value, default=str))}, not a share between 0 and 1",
             where=where,
-            hint=f"metrics here: {', '.join(names) or 'none'}",
+            hint=f"metrics here: {_short(', '.join(names)) or 'none'}",
         )
     return float(value)
 

@@ -295,7 +295,7 @@ def test_show(world, capsys, kind, name, words) -> None:
 def test_version_and_help(capsys) -> None:
     assert rlvr_bench(["--version"]) == 0
     assert capsys.readouterr().out.startswith("rlvr-bench 0.")
-    for verb in ("validate", "plan", "status", "report", "list", "show"):
+    for verb in ("validate", "plan", "status", "report", "judge", "list", "show"):
         assert rlvr_bench([verb, "-h"]) == 0
         assert "--" in capsys.readouterr().out
 
