@@ -276,7 +276,7 @@ def test_a_strong_control_explains_and_leaves_no_room(runs) -> None:
     world = gains("python", 0.2, 0.2, 0.2) | {("random", Q): 0.2, ("ground-truth", Q): 0.2}
     report = judged(runs, gains=world)
     assert report.verdict.word is VerdictWord.SEVERAL_SO_FAR
-    assert "a random reward leaves nothing to show in micro-qwen" in report.verdict.sentence
+    assert "nothing is shown to give more than a random reward on micro-qwen" in report.verdict.sentence
     found = flag(report, "control-explains")
     assert found and found.about == (Q,)
     roomy = judged(runs.parent / "other", gains=world | {("ground-truth", Q): 0.4})

@@ -31,8 +31,12 @@ def sentence(
     words = _sentence(decision, start, controls, models or {}, " and ".join(against))
     if decision.word not in UNDECIDED:
         return words
-    if decision.needs:  # no more of the same data can give that
-        return f"{words} More seeds alone will not settle it: it takes {'; '.join(decision.needs)}."
+    if decision.untested:
+        able = ", ".join(decision.untested)
+        return f"{words} More seeds will not settle it: it takes models of {able} that can show a gain."
+    if decision.reference_must:
+        shown = " and to ".join(decision.reference_must)
+        return f"{words} More seeds settle it only if they show the reference to {shown}."
     advice = advise(start, controls)
     change = ""
     if decision.word is VerdictWord.LEANS_ONE_FAMILY and advice.towards is not VerdictWord.ONE_FAMILY:

@@ -19,7 +19,8 @@ class Decision:
     `elicited` gain over the start, but are shown to gain no more than the control. `missing` are the lineages
     shown not to gain (at level alpha_equivalence / F, as MIXED asks), `undecided` those that keep
     LEANS_ONE_FAMILY from being ONE_FAMILY, `masked` those where the control left no room to show anything.
-    `on_control`: being small was shown over the control alone. `needs`: what no more of the same data can give.
+    `on_control`: being small was shown over the control alone. `reference_must`: what the reference is not shown to do
+    and a stronger word needs.
     """
 
     word: VerdictWord
@@ -33,7 +34,8 @@ class Decision:
     masked: tuple[str, ...] = ()
     on_control: tuple[bool, ...] = ()
     why_not_stronger: str = ""
-    needs: tuple[str, ...] = ()
+    reference_must: tuple[str, ...] = ()
+    untested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,17 +149,14 @@ def decide(
         for why, names in (
             ("not tested:", untested),
             ("the reference is not shown to gain on", weak),
-            ("a random reward leaves nothing to show in", masked),
+            ("nothing is shown to give more than a random reward on", masked),
         )
         if names
     ]
-    needs = [
+    # what more of the same data gives only by showing it of the reference
+    shows = [
         f"{what} {', '.join(names)}"
-        for what, names in (
-            ("models that can show a gain, of", untested),
-            ("a setup in which the reference gains on", weak),
-            ("problems on which a random reward leaves room, for", masked),
-        )
+        for what, names in (("gain on", weak), ("gain more than a random reward on", masked))
         if names
     ]
 
@@ -176,7 +175,8 @@ def decide(
             masked=tuple(masked),
             on_control=tuple(s.small(f) and not s.small_over_start(f) for f in every),
             why_not_stronger=why,
-            needs=tuple(needs),
+            reference_must=tuple(shows),
+            untested=tuple(untested),
         )
 
     why = "; ".join(reasons)

@@ -105,7 +105,7 @@ def test_no_more_than_the_control_is_evidence_only_where_there_is_room_above_it(
     start, over = bounds(gains), bounds(gains, control=control)
     found = decide(start, [over])
     assert (found.word, found.masked) == (masked, ("f0",))
-    assert "a random reward leaves nothing to show in f0" in sentence(found, start, [over])
+    assert "nothing is shown to give more than a random reward on f0" in sentence(found, start, [over])
     found = decide(start, [over], room=["f0"])
     assert (found.word, found.masked, found.elicited[0]) == (with_room, (), True)
     assert "f0 gains +20.0 over its start, no more than the random reward does" in sentence(found, start, [over])
@@ -232,3 +232,41 @@ def test_mixed_names_as_missing_only_what_is_shown_at_its_level() -> None:
     found = decide(start)
     assert (found.word, found.missing) == (W.MIXED, ("f2",))
     assert sentence(found, start).endswith("missing (or a loss) in f2; f3 not decided.")
+
+
+def test_advice_says_what_no_more_of_the_same_data_can_give() -> None:
+    start = bounds((0.1, 0.1, 0.1))
+    assert "takes models of gone that can show a gain" in sentence(decide(start, untested=("gone",)), start)
+    one = bounds((0.2, 0.0, 0.0))
+    text = sentence(decide(one, untrainable=("f1",)), one)
+    assert "the reference is not shown to gain on f1" in text
+    assert text.endswith("More seeds settle it only if they show the reference to gain on f1.")
+    start, over = bounds((0.20, 0.10, 0.0)), bounds((0.20, 0.10, 0.0), control=(0.20, 0.0, 0.0))
+    text = sentence(decide(start, [over]), start, [over])
+    assert text.endswith("only if they show the reference to gain more than a random reward on f0.")
+    assert "To settle it" not in text
+
+
+def test_a_gain_over_the_start_is_not_shown_to_be_missing_by_being_half_as_large() -> None:
+    """f1 gains 12 over its start, undecided over the control: half of f0's 35, and yet a gain."""
+    gains, control = (0.35, 0.12, 0.0), (0.0, 0.10, 0.0)
+    start, over = bounds(gains, wobble=0.02), bounds(gains, control=control, wobble=0.02)
+    assert start.lower[1] > RULE.margin and over.lower[1] < RULE.margin
+    assert start.share_excluded(0, 1)
+    found = decide(start, [over])
+    assert (found.word, found.undecided) == (W.LEANS_ONE_FAMILY, ("f1",))
+    assert "in f1 is not ruled out" in sentence(found, start, [over])
+
+
+def test_two_lineages_are_said_to_be_two() -> None:
+    start = bounds((0.1, 0.1))
+    assert sentence(decide(start), start).endswith("Two lineages only were tested.")
+
+
+def test_absent_over_the_control_alone_says_so() -> None:
+    gains, control = (0.04, 0.0, 0.0), (0.10, 0.0, 0.0)
+    start, over = bounds(gains, wobble=0.02), bounds(gains, control=control)
+    assert start.upper_equivalence[0] > RULE.no_gain
+    found = decide(start, [over])
+    assert found.word is W.ABSENT and found.on_control[0]
+    assert "(over the random reward in f0)" in sentence(found, start, [over])
