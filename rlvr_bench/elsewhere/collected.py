@@ -130,7 +130,7 @@ def _fullest_controls(found: Collected, kept: Evidence) -> Collected:
     most = max(share.values())
     chosen = [c for c, n in share.items() if n == most]
     if most < len(kept.models):
-        chosen = chosen[:1]
+        chosen = [min(chosen)]
     left = [
         f"the control {c} is left out: {share[c]} of {len(kept.models)} models have it"
         for c in share

@@ -70,20 +70,18 @@ def _named(result: EvaluatedRun) -> str:
     return f"{result.model}, {result.arm}, seed {result.seed}"
 
 
-def _belong(method: str, arm: str, default: str, listing: ResultsListing) -> list[EvaluatedRun]:
-    """Return a method's controls or references: those of its own name, else all that carry no method's name."""
-    methods = {r.method or listing.method for r in listing.results if r.arm == "method"}
-    found = [r for r in listing.results if r.arm == arm]
-    own = [r for r in found if r.method == method]
-    return own or [r for r in found if (r.method or default) not in methods]
+def _belong(method: str, arm: str, listing: ResultsListing) -> list[EvaluatedRun]:
+    """Return a method's controls or references: those of its own name, and those that carry no method's name."""
+    methods = {r.method or listing.method for r in listing.results if r.arm == "method"} - {method}
+    return [r for r in listing.results if r.arm == arm and (r.method is None or r.method not in methods)]
 
 
 def _one(method: str, listing: ResultsListing, read: dict[str, Folder], path: Path) -> Collected:
     own = [r for r in listing.results if r.arm == "method" and (r.method or listing.method) == method]
     results = [
         *own,
-        *_belong(method, "control", "random", listing),
-        *_belong(method, "reference", "ground-truth", listing),
+        *_belong(method, "control", listing),
+        *_belong(method, "reference", listing),
     ]
     controls = list(dict.fromkeys(r.method or "random" for r in results if r.arm == "control"))
     references = list(dict.fromkeys(r.method or "ground-truth" for r in results if r.arm == "reference"))

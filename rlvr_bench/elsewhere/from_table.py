@@ -73,9 +73,9 @@ def _same(one: Iterable[Row], other: Iterable[Row]) -> bool:
 
 
 def _whose(method: str, arms: dict[str, list[Row]], shared: Sequence[str]) -> list[str]:
-    if method in arms and method not in shared:
-        return [method]
-    return [name for name in shared if name != method]
+    """Return the arms of a method: those of its own name, and those that carry no method's name."""
+    own = [method] if method in arms and method not in shared else []
+    return own + [name for name in shared if name != method]
 
 
 def _lineages(rows: Sequence[Row], path: Path) -> dict[str, str]:
@@ -161,6 +161,9 @@ def _one(
                 ends = [f"at step {step}" if step is not None else "at a step not given" for step in (stop, end)]
                 mismatch.append(f"{arm} ends {ends[0]}, the method {ends[1]}")
     own = cells[METHOD]
+    for model, benchmark in dict.fromkeys((row.model, row.benchmark) for row in earlier):
+        if benchmark not in own.get(model, {}):
+            incomplete.append(f"{model}: {benchmark} was measured before the end only, and does not count")
     sizes = _sizes([row for rows in arms.values() for row in rows], path)
     of_model = {m: list(found) for m, found in own.items()}
     benchmarks, kept, left = common_benchmarks(method, of_model, sizes, lineages, str(path))
@@ -176,12 +179,10 @@ def _one(
         if start is None or after is None:
             incomplete.append(f"{model} is left out: no seed has all benchmarks")
             continue
-        seen = max(len(found[b]) for b in benchmarks)
-        if seen > len(after[benchmarks[0]]):
-            incomplete.append(f"{model}: {seen - len(after[benchmarks[0]])} seeds lack a benchmark and are left out")
         runs = {arm: _runs(c[model], benchmarks, "after") for arm, c in cells.items() if model in c}
         before = {s: _runs(c[model], benchmarks, "after") for s, c in at_step.items() if model in c}
-        for arm in runs:
+        for arm, values in runs.items():
+            incomplete += _unfinished(model, arm, cells[arm][model], values, benchmarks)
             if arm.startswith("control "):
                 mismatch += _other_start(model, arm, start, cells[arm][model])
         models.append(
@@ -210,8 +211,23 @@ def _one(
         assumed=assumed,
         final_step=end,
         every=_every(own, lineages, {b: n for b, n in sizes.items() if any(b in names for names in of_model.values())}),
-        left_out={m: lineages[m] for m in own if m not in kept},
+        left_out={m: lineages[m] for m in own if m not in {made.name for made in models}},
     )
+
+
+def _unfinished(
+    model: str, arm: str, found: dict[str, dict[str, Row]], values: dict[str, Array] | None, benchmarks: Sequence[str]
+) -> list[str]:
+    """Return which runs of an arm are left out for want of a benchmark."""
+    who = model if arm == METHOD else f"{model}, {arm}"
+    lacking = [b for b in benchmarks if b not in found]
+    if lacking:
+        return [f"{who}: no result on {', '.join(lacking)}"]
+    seeds = {seed for b in benchmarks for seed in found[b]}
+    whole = len(next(iter(values.values()))) if values else 0
+    if whole < len(seeds):
+        return [f"{who}: {len(seeds) - whole} of {len(seeds)} seeds lack a benchmark and are left out"]
+    return []
 
 
 def _every(own: Cells, lineages: dict[str, str], sizes: dict[str, int]) -> Evidence:

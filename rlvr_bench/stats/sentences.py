@@ -28,16 +28,23 @@ def sentence(
 
     `models` is the number of models of each lineage, to say where one stands for all; `against` names the controls.
     """
-    words = _sentence(decision, start, controls, models or {}, " and ".join(against))
+    words = _sentence(decision, start, controls, models or {}, against)
     if decision.word not in UNDECIDED:
         return words
     if decision.untested:
         able = ", ".join(decision.untested)
         return f"{words} More seeds will not settle it: it takes models of {able} that can show a gain."
-    if decision.reference_must:
-        shown = " and to ".join(decision.reference_must)
-        return f"{words} More seeds settle it only if they show the reference to {shown}."
-    advice = advise(start, controls)
+    advice = advise(start, controls, decision.room)
+    needed = [
+        f"{what} {', '.join(names)}"
+        for what, names in (
+            ("gain on", [g for g in decision.untrainable if g not in advice.lineages]),
+            ("gain more than a random reward on", decision.masked),
+        )
+        if names
+    ]
+    if needed:
+        return f"{words} To settle it, a reference (ground-truth) arm must be shown to {' and to '.join(needed)}."
     change = ""
     if decision.word is VerdictWord.LEANS_ONE_FAMILY and advice.towards is not VerdictWord.ONE_FAMILY:
         change = "More data is expected to change the verdict. "
@@ -45,7 +52,7 @@ def sentence(
 
 
 def _sentence(
-    decision: Decision, start: Bounds, controls: Sequence[Bounds], models: Mapping[str, int], control: str
+    decision: Decision, start: Bounds, controls: Sequence[Bounds], models: Mapping[str, int], against: Sequence[str]
 ) -> str:
     rule = start.rule
     groups = start.estimates.groups
@@ -56,16 +63,21 @@ def _sentence(
         g: min(float(s.upper_equivalence[f]) for s in (scales if decision.on_control[f] else [start]))
         for f, g in enumerate(groups)
     }
+    control = " and ".join(against)
     named = ", ".join(decision.named)
     rest = [g for g in groups if g not in decision.named]
     margin, small = f"{100 * rule.margin:g}", f"{100 * rule.no_gain:g}"
     over = f"its start and over the {control} reward" if controls else "its start"
     word = decision.word
-    # who gains over the start, but no more than the control, is not "missing": say both
-    matched = [g for g, yes in zip(groups, decision.elicited, strict=True) if yes]
-    beside = "".join(
-        f" {g} gains {points(gain[g])} over its start, no more than the {control} reward does." for g in matched
-    )
+    credited = decision.credited
+    beside = ""  # who gains over the start and is not credited: both numbers, and no word
+    for f, g in enumerate(groups):
+        strongest = decision.strongest[f]
+        if decision.gains[f] and not credited[f] and strongest is not None and g not in decision.named:
+            over_it = float(controls[strongest].estimates.gain[f])
+            beside += (
+                f" {g} gains {points(gain[g])} over its start, {points(over_it)} over the {against[strongest]} reward."
+            )
     if word is VerdictWord.GENERALISES:
         least, most = min(groups, key=gain.__getitem__), max(groups, key=gain.__getitem__)
         both = f" over the start and over the {control} reward" if controls else ""
@@ -77,27 +89,44 @@ def _sentence(
     if word is VerdictWord.ONE_FAMILY:
         shown = start.estimates.gain_of(groups.index(decision.named[0]), rule.alpha)
         one = f" (in the one {named} model tested)" if models.get(decision.named[0]) == 1 else ""
+        scale = ", over its start or over the control," if controls else ""
         return (
             f"Only {named} gains over {over} ({points(shown.estimate)}, 95% interval {points(shown.lower)} to "
-            f"{points(shown.upper)}){one}; every other lineage gains significantly less, and less than {small} "
-            f"points or half as much{' over the control' if matched else ''}.{beside} Do not report this method as a "
-            "general improvement."
+            f"{points(shown.upper)}){one}; every other lineage{scale} gains significantly less, and less than {small} "
+            f"points or half as much.{beside} Do not report this method as a general improvement."
         )
     if word is VerdictWord.LEANS_ONE_FAMILY:
         reasons = [decision.why_not_stronger] if decision.why_not_stronger else []
-        if decision.undecided:
-            bound = max(largest[g] for g in decision.undecided)
-            where = ", ".join(decision.undecided)
-            reasons.insert(0, f"a gain of up to {points(bound)} points in {where} is not ruled out")
-        return f"A gain over {over} is shown in {named} only and it is larger than elsewhere, but {'; '.join(reasons)}."
+        wide = [g for g in decision.undecided if largest[g] >= rule.no_gain]
+        close = [g for g in decision.undecided if g not in wide]
+        if close:
+            reasons.insert(0, f"how much less {', '.join(close)} gains is not shown")
+        if wide:
+            bound = max(largest[g] for g in wide)
+            reasons.insert(0, f"a gain of up to {points(bound)} points in {', '.join(wide)} is not ruled out")
+        scale = " over the start or over the control" if controls else ""
+        return (
+            f"A gain over {over} is shown in {named} only and it is larger than elsewhere{scale}, but "
+            f"{'; '.join(reasons)}.{beside}"
+        )
     if word is VerdictWord.SEVERAL_SO_FAR:
-        open_ = decision.why_not_stronger or f"{', '.join(rest)} not decided"
-        return f"Gain over {over} shown in {named}; {open_}.{beside}"
+        told = {*decision.untrainable, *decision.masked, *decision.missing}
+        open_ = [g for g in rest if g not in told]
+        reasons = [f"{', '.join(open_)} not decided"] if open_ else []
+        reasons += [decision.why_not_stronger] if decision.why_not_stronger else []
+        return f"Gain over {over} shown in {named}; {'; '.join(reasons)}.{beside}"
     if word is VerdictWord.MIXED:
+        tails = []
+        alike = [g for g, yes in zip(groups, decision.on_control, strict=True) if yes and g in decision.missing]
+        lost = [g for g in decision.missing if g not in alike]
+        if lost:
+            tails.append(f"shown to be missing (or a loss) in {', '.join(lost)}")
+        if alike:
+            tails.append(f"shown to be hardly more than the control's in {', '.join(alike)}")
         undecided = [g for g in rest if g not in decision.missing]
-        tail = f"; {', '.join(undecided)} not decided" if undecided else ""
-        lost = ", ".join(decision.missing)
-        return f"Gain shown in {named}; shown to be missing (or a loss) in {lost}{tail}.{beside}"
+        if undecided:
+            tails.append(f"{', '.join(undecided)} not decided")
+        return f"Gain shown in {named}; {'; '.join(tails)}.{beside}"
     if word is VerdictWord.ABSENT:
         bound = max(largest.values())
         partly = [g for g, yes in zip(groups, decision.on_control, strict=True) if yes]
@@ -107,15 +136,17 @@ def _sentence(
         falls = ", ".join(f"{g} {points(gain[g])}" for g in decision.named)
         return f"Accuracy falls in {falls}; no lineage gains."
     if word is VerdictWord.ELICITATION_ONLY:
+        places = [decision.strongest[groups.index(g)] for g in decision.named]
+        rivals = " or ".join(dict.fromkeys(against[i] for i in places if i is not None))
         return (
-            f"The gain over the starting model ({named}) is no larger than what the {control} reward gives on "
-            "the same models: nothing here is credited to the method."
+            f"The gain over the starting model ({named}) is hardly larger than what the {rivals} reward gives on the "
+            "same models: nothing here is credited to the method."
         )
     if word is VerdictWord.NOT_TESTED:
         return "One lineage only: nothing can be said about other lineages."
     worst = max(
         detectable(g.standard_error, g.degrees, rule)
-        for g in (scales[-1].estimates.gain_of(f, rule.alpha) for f in range(len(groups)))
+        for g in (s.estimates.gain_of(f, rule.alpha) for s in scales for f in range(len(groups)))
     )
     shown_in = [g for g, yes in zip(groups, decision.credited, strict=True) if yes]
     reasons = [f"a gain over {over} is shown in {', '.join(shown_in)}"] if shown_in else []

@@ -12,6 +12,7 @@ from rlvr_bench.stats.gains import Array, Estimates
 from rlvr_bench.stats.power import POWER
 from rlvr_bench.stats.verdict import suggested
 
+HOPELESS = "More of the same data is not expected to settle it."
 MOST_SEEDS, MOST_SAMPLES, MOST_PROBLEMS = 20, 32, 20.0
 """What is looked for: up to 20 seeds, 32 samples, 20 times the problems."""
 
@@ -40,19 +41,24 @@ class _Condition:
     alpha: float
 
 
-def advise(start: Bounds, controls: Sequence[Bounds] = ()) -> Advice:
-    """Return what would settle the verdict that the point estimates suggest (section 5.1)."""
+def advise(start: Bounds, controls: Sequence[Bounds] = (), room: Sequence[bool] = ()) -> Advice:
+    """Return what would settle the verdict that the point estimates suggest (section 5.1).
+
+    `room` says for each lineage whether "no more than the control" is evidence there (section 4.1).
+    """
     towards, lineages = suggested(start, controls)
-    conditions = _conditions(towards, start, controls)
+    conditions = _conditions(towards, start, controls, room or [False] * len(start.estimates.groups))
     e = start.estimates
     found = Advice(towards, lineages)
     if not conditions or any(c.slack <= 0 for c in conditions):
-        return _worded(found, e)
+        return replace(found, words=HOPELESS)
 
     def settled(seeds: int, samples: int, problems: float) -> bool:
         power = float(ndtri(POWER ** (1 / len(conditions))))
         return all(_reach(c, seeds, samples, problems, power) <= c.slack for c in conditions)
 
+    if settled(e.seeds, e.samples, 1.0):  # what keeps it open is not the width of an interval
+        return replace(found, words=HOPELESS)
     more_seeds = range(e.seeds + 1, MOST_SEEDS + 1)
     more_samples = [k for k in (2, 4, 8, 16, MOST_SAMPLES) if k > e.samples]
     factors = [1.1**i for i in range(1, 1 + int(np.log(MOST_PROBLEMS) / np.log(1.1)))]
@@ -69,13 +75,16 @@ def advise(start: Bounds, controls: Sequence[Bounds] = ()) -> Advice:
     )
 
 
-def _conditions(towards: VerdictWord, start: Bounds, controls: Sequence[Bounds]) -> list[_Condition]:
-    """Return the inequalities that a verdict needs, each on the scale where it has most room."""
+def _conditions(
+    towards: VerdictWord, start: Bounds, controls: Sequence[Bounds], room: Sequence[bool]
+) -> list[_Condition]:
+    """Return the inequalities that a verdict needs; a slack of minus infinity where no scale can show it."""
     rule, count = start.rule, len(start.estimates.groups)
     scales = [start, *controls]
     unit = np.eye(count)
     gains = np.stack([b.estimates.gain for b in scales])
     up = [bool((gains[:, f] > rule.margin).all()) for f in range(count)]
+    over_start = gains[0] > rule.margin
     found = [
         _Condition(b, unit[f], float(b.estimates.gain[f]) - rule.margin, rule.alpha)
         for f in range(count)
@@ -83,32 +92,65 @@ def _conditions(towards: VerdictWord, start: Bounds, controls: Sequence[Bounds])
         for b in scales
     ]
 
-    def small(g: int, alpha: float) -> _Condition:
-        best = min(scales, key=lambda b: float(b.estimates.gain[g]))
-        return _Condition(best, unit[g], rule.no_gain - float(best.estimates.gain[g]), alpha)
+    def usable(g: int) -> list[Sequence[Bounds]]:
+        """The scales on which g can be shown to lack the gain: the start, or all controls at once."""
+        choices: list[Sequence[Bounds]] = []
+        if not controls or not over_start[g]:
+            choices.append([start])
+        if controls and room[g]:
+            choices.append(controls)
+        return choices
+
+    def best(choices: list[list[_Condition]]) -> list[_Condition]:
+        impossible = [_Condition(start, unit[0], -np.inf, rule.alpha)]
+        return max(choices, key=lambda made: min(c.slack for c in made), default=impossible)
+
+    def small(g: int, alpha: float) -> list[_Condition]:
+        return best(
+            [
+                [_Condition(b, unit[g], rule.no_gain - float(b.estimates.gain[g]), alpha) for b in scale]
+                for scale in usable(g)
+            ]
+        )
+
+    def less(f: int, g: int) -> list[_Condition]:
+        choices = []
+        for scale in usable(g):
+            made = []
+            for b in scale:
+                own, other = float(b.estimates.gain[f]), float(b.estimates.gain[g])
+                share = rule.share_of_largest
+                made.append(_Condition(b, unit[f] - unit[g], own - other, rule.alpha))
+                if share * own > rule.no_gain:
+                    contrast, slack = share * unit[f] - unit[g], share * own - other
+                else:
+                    contrast, slack = unit[g], rule.no_gain - other
+                made.append(_Condition(b, contrast, slack, rule.alpha_equivalence))
+            choices.append(made)
+        return best(choices)
 
     if towards is VerdictWord.ONE_FAMILY:
         f = up.index(True)
         for g in range(count):
             if g != f:
-                best = max(scales, key=lambda b: float(b.estimates.gain[f] - b.estimates.gain[g]))
-                own, other = float(best.estimates.gain[f]), float(best.estimates.gain[g])
-                found.append(_Condition(best, unit[f] - unit[g], own - other, rule.alpha))
-                share = rule.share_of_largest
-                if share * own > rule.no_gain:
-                    contrast, slack = share * unit[f] - unit[g], share * own - other
-                else:
-                    contrast, slack = unit[g], rule.no_gain - other
-                found.append(_Condition(best, contrast, slack, rule.alpha_equivalence))
+                found += less(f, g)
     elif towards is VerdictWord.MIXED:
-        found += [small(g, rule.alpha_equivalence / count) for g in range(count) if not up[g]]
+        for g in range(count):
+            if not up[g]:
+                found += small(g, rule.alpha_equivalence / count)
     elif towards is VerdictWord.ELICITATION_ONLY:
-        found += [small(g, rule.alpha_equivalence) for g in range(count) if gains[0][g] > rule.margin]
+        for g in range(count):
+            if over_start[g]:
+                b = min(controls, key=lambda c, g=g: float(c.estimates.gain[g]))  # type: ignore[misc]
+                found.append(_Condition(start, unit[g], float(gains[0][g]) - rule.margin, rule.alpha))
+                slack = rule.no_gain - float(b.estimates.gain[g])
+                found.append(_Condition(b, unit[g], slack, rule.alpha_equivalence))
     elif towards is VerdictWord.HARMFUL:
         f = int(np.argmin(gains[0]))
         found.append(_Condition(start, unit[f], -float(gains[0][f]), rule.alpha / count))
     elif towards is VerdictWord.ABSENT:
-        found += [small(g, rule.alpha_equivalence) for g in range(count)]
+        for g in range(count):
+            found += small(g, rule.alpha_equivalence)
     return found
 
 

@@ -19,8 +19,8 @@ class Decision:
     `elicited` gain over the start, but are shown to gain no more than the control. `missing` are the lineages
     shown not to gain (at level alpha_equivalence / F, as MIXED asks), `undecided` those that keep
     LEANS_ONE_FAMILY from being ONE_FAMILY, `masked` those where the control left no room to show anything.
-    `on_control`: being small was shown over the control alone. `reference_must`: what the reference is not shown to do
-    and a stronger word needs.
+    `on_control`: being small was shown over the control alone; `gains`: over the start; `room`: whether the control
+    says anything; `strongest`: which control leaves the smallest gain.
     """
 
     word: VerdictWord
@@ -34,7 +34,10 @@ class Decision:
     masked: tuple[str, ...] = ()
     on_control: tuple[bool, ...] = ()
     why_not_stronger: str = ""
-    reference_must: tuple[str, ...] = ()
+    gains: tuple[bool, ...] = ()
+    room: tuple[bool, ...] = ()
+    strongest: tuple[int | None, ...] = ()
+    untrainable: tuple[str, ...] = ()
     untested: tuple[str, ...] = ()
 
 
@@ -63,7 +66,12 @@ class _States:
 
     def strongest(self, f: int) -> Bounds:
         """Return the bounds over the control with the largest mean, where f gains least."""
-        return min(self.controls, key=lambda c: float(c.estimates.gain[f]))
+        return self.controls[self.strongest_index(f)]
+
+    def strongest_index(self, f: int) -> int:
+        """Return its place among the controls; of equal means the one that shows most, whatever the order."""
+        every = range(len(self.controls))
+        return min(every, key=lambda i: (self.controls[i].estimates.gain[f], self.controls[i].upper_equivalence[f]))
 
     def near_control(self, f: int) -> bool:
         """E^c_f below the limit: f is shown to gain hardly more than the strongest control."""
@@ -153,12 +161,6 @@ def decide(
         )
         if names
     ]
-    # what more of the same data gives only by showing it of the reference
-    shows = [
-        f"{what} {', '.join(names)}"
-        for what, names in (("gain on", weak), ("gain more than a random reward on", masked))
-        if names
-    ]
 
     def made(
         word: VerdictWord, members: Collection[int] = (), why: str = "", undecided: Collection[int] = ()
@@ -175,7 +177,10 @@ def decide(
             masked=tuple(masked),
             on_control=tuple(s.small(f) and not s.small_over_start(f) for f in every),
             why_not_stronger=why,
-            reference_must=tuple(shows),
+            gains=tuple(s.gains(f) for f in every),
+            room=tuple(bool(s.controls) and s.has_room(f) for f in every),
+            strongest=tuple(s.strongest_index(f) if s.controls else None for f in every),
+            untrainable=tuple(weak),
             untested=tuple(untested),
         )
 

@@ -350,3 +350,15 @@ def test_a_listing_that_holds_itself_is_refused(tmp_path, capsys) -> None:
     path.write_text("a: &a [*a]\n")
     assert rlvr_bench(["judge", str(path)]) == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_unnamed_controls_stay_when_their_reward_is_judged_too(folder, capsys) -> None:
+    def more(entries) -> None:
+        for entry in [e for e in entries if e["arm"] == "reference" and e["seed"] == 2]:
+            entry.update(arm="method", method="random")
+
+    path = listing(folder / "runs.yaml", change=more)
+    assert rlvr_bench(["judge", str(path), "--json"]) == 0
+    found = {v["method"]: v for v in json.loads(capsys.readouterr().out)["verdicts"]}
+    assert (found["ours"]["control"], found["random"]["control"]) == ("random", "random")
+    assert found["ours"]["verdict"] == "ONE_FAMILY"

@@ -327,3 +327,47 @@ def test_step_and_seed_keep_their_cells_apart(tmp_path) -> None:
     (found,) = collect(read_table(path), path)
     model = found.evidence.models[0]
     assert model.seeds("method") == 2 and list(model.steps) == [10] and found.final_step == 20
+
+
+def incomplete(verdict: dict) -> str:
+    return next((f["evidence"] for f in verdict["flags"] if f["name"] == "incomplete"), "")
+
+
+def test_nothing_is_left_out_without_a_word(tmp_path, capsys) -> None:
+    """Seeds of a control without a benchmark, a benchmark before the end only, a model without a whole seed."""
+
+    def verdict(*rows: str, header: str = HEADER + ",seed,arm,step") -> dict:
+        assert rlvr_bench(["judge", str(written(tmp_path / "t.csv", *rows, header=header)), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["verdicts"][0]
+
+    models = (("q1", "q"), ("l1", "l"))
+    method = [f"m,{m},{ln},{b},400,0.3,0.6,{s},," for m, ln in models for b in "XY" for s in (1, 2)]
+    control = [f"r,{m},{ln},X,400,0.3,{a},{s},control," for m, ln in models for s, a in ((1, 0.3), (2, 0.6))]
+    control += [f"r,{m},{ln},Y,400,0.3,0.3,1,control," for m, ln in models]
+    assert "q1, control r: 1 of 2 seeds lack a benchmark" in incomplete(verdict(*method, *control))
+    assert "q1, control r: no result on Y" in incomplete(verdict(*method, *control[:4]))
+    gone = verdict(*method, "m,o1,o,X,400,0.3,0.3,1,,", "m,o1,o,Y,400,0.3,0.3,2,,")
+    assert (gone["verdict"], gone["not_tested"]) == ("SEVERAL_SO_FAR", ["o"])
+    steps = [f"m,{m},{ln},X,400,0.3,0.6,,,{s}" for m, ln in models for s in (100, 200)]
+    early = verdict(*steps, *(f"m,{m},{ln},Y,400,0.3,0.2,,,100" for m, ln in models))
+    assert "q1: Y was measured before the end only" in incomplete(early)
+
+
+def test_own_and_shared_controls_both_count(tmp_path, capsys) -> None:
+    models = (("a", "qwen"), ("b", "llama"), ("c", "olmo"))
+    rows = [f"m,{m},{ln},x,500,0.4,0.6," for m, ln in models]
+    rows += [f"m,{m},{ln},x,500,0.4,0.4,control" for m, ln in models]
+    rows += [f"random,{m},{ln},x,500,0.4,0.7,control" for m, ln in models]
+    path = written(tmp_path / "both.csv", *rows, header=HEADER + ",arm")
+    assert rlvr_bench(["judge", str(path), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
+    assert verdict["control"] == "m and random" and verdict["verdict"] == "ELICITATION_ONLY"
+    assert "what the random reward gives" in verdict["sentence"]
+
+
+def test_a_table_never_asks_for_samples(tmp_path, capsys) -> None:
+    rows = [f"m,{m},{ln},x,500,0.4,0.46" for m, ln in (("a", "qwen"), ("b", "llama"), ("c", "olmo"))]
+    assert rlvr_bench(["judge", str(written(tmp_path / "s.csv", *rows)), "--json"]) == 0
+    (verdict,) = json.loads(capsys.readouterr().out)["verdicts"]
+    assert verdict["verdict"] == "INCONCLUSIVE"
+    assert "To settle it" in verdict["sentence"] and "samples" not in verdict["sentence"]
