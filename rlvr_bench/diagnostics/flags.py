@@ -8,6 +8,7 @@ from scipy.special import stdtrit
 
 from rlvr_bench.schema.finding import Flag, Gain, ModelFinding, Report, VerdictWord
 from rlvr_bench.schema.suite import Rule
+from rlvr_bench.stats.sentences import UNDECIDED, points
 
 SHARPENED_SHARE = 0.5
 """`sharpened`: greedy decoding of the untrained model closes more than this share of the gain."""
@@ -37,12 +38,7 @@ LATE = 0.5
 START_TOLERANCE = 0.005
 """`control-mismatch`: a control's start may differ by this much, as papers round."""
 
-DECIDED = frozenset(VerdictWord) - {
-    VerdictWord.LEANS_ONE_FAMILY,
-    VerdictWord.SEVERAL_SO_FAR,
-    VerdictWord.INCONCLUSIVE,
-    VerdictWord.NOT_TESTED,
-}
+DECIDED = frozenset(VerdictWord) - UNDECIDED - {VerdictWord.NOT_TESTED}
 
 
 @dataclass(frozen=True)
@@ -220,12 +216,14 @@ def _of_lineages(report: Report, rule: Rule) -> Iterator[Flag]:
     weak = [(ln, ln.reference_gain) for ln in report.lineages if ln.trainable is False and ln.reference_gain]
     shown = [(ln, gain) for ln, gain in weak if _upper(gain, rule.alpha_equivalence) < rule.no_gain]
     if shown:
-        text = [f"{ln.lineage}: even {report.reference} gains only {points(gain)} points" for ln, gain in shown]
+        text = [
+            f"{ln.lineage}: even {report.reference} gains only {points(gain.estimate)} points" for ln, gain in shown
+        ]
         yield Flag(name="not-trainable-here", about=tuple(ln.lineage for ln, _ in shown), evidence="; ".join(text))
     open_ = [(ln, gain) for ln, gain in weak if (ln, gain) not in shown]
     if open_:
         text = [
-            f"{ln.lineage}: {report.reference} is not shown to gain ({points(gain)} points, interval from "
+            f"{ln.lineage}: {report.reference} is not shown to gain ({points(gain.estimate)} points, interval from "
             f"{100 * gain.lower:+.1f}), so it vouches for nothing"
             for ln, gain in open_
         ]
@@ -292,11 +290,6 @@ def _of_steps(report: Report, about: Circumstances, rule: Rule) -> Iterator[Flag
 
 def _upper(gain: Gain, alpha: float) -> float:
     return gain.estimate + float(stdtrit(gain.degrees, 1 - alpha)) * gain.standard_error
-
-
-def points(gain: Gain) -> str:
-    """Return a gain in points, for evidence."""
-    return f"{100 * gain.estimate:+.1f}"
 
 
 def _word(word: VerdictWord, lineages: tuple[str, ...]) -> str:

@@ -153,14 +153,13 @@ def _tasks(found: Collected, kept: Evidence, question: Question) -> tuple[TaskFi
 
 
 def _start(evidence: Evidence, model: str, rule: Rule) -> float:
-    one = evidence.keep([model]).models[0]
-    values = evidence.pooled(one.start, rule)
+    values = evidence.pooled(evidence.model(model).start, rule)
     return sum(values) / len(values)
 
 
 def _model(evidence: Evidence, name: str, question: Question, judged: Judged | None, saturated: bool) -> ModelFinding:
     rule = question.rule
-    one = next(m for m in evidence.models if m.name == name)
+    one = evidence.model(name)
 
     def runs(arm: str | None) -> tuple[float, ...]:
         return evidence.pooled(one.arms[arm], rule) if arm in one.arms else ()
@@ -207,15 +206,14 @@ def _circumstances(found: Collected, kept: Evidence, question: Question) -> Circ
     near = related(kept)
     if near:
         said = ", ".join(f"{m.name} ({m.lineage})" for m in kept.models if m.name in near)
-        mended = replace(kept, models=tuple(replace(m, lineage=near.get(m.name, m.lineage)) for m in kept.models))
+        verdict = _said(words(kept.with_lineages(near), question)[0])
         lineages.append(
-            f"{said} share a name; if they share their pretraining they are one lineage, and the verdict is "
-            f"{_said(words(mended, question)[0])}"
+            f"{said} share a name; if they share their pretraining they are one lineage, and the verdict is {verdict}"
         )
     if wrong:
         said = ", ".join(f"{m.name} is given as {m.lineage}, its card says {other[m.name]}" for m in wrong)
-        mended = replace(kept, models=tuple(replace(m, lineage=other.get(m.name, m.lineage)) for m in kept.models))
-        lineages.append(f"{said}; with the cards' lineages the verdict is {_said(words(mended, question)[0])}")
+        verdict = _said(words(kept.with_lineages(other), question)[0])
+        lineages.append(f"{said}; with the cards' lineages the verdict is {verdict}")
     incomplete = [*found.incomplete]
     for name in found.controls:
         lost = [m.name for m in kept.models if not m.seeds(control_arm(name))]

@@ -28,7 +28,7 @@ def collect(rows: Sequence[Row], path: Path) -> list[Collected]:
     """Return one entry per method that has rows with the arm `method`, in the order of the table.
 
     A row is a control or reference by its arm alone. Control rows named as a method belong to that method only;
-    all others are shared by every method without one of its own. Raises UsageError or FileFormatError.
+    all others are shared by every method. Raises UsageError or FileFormatError.
     """
     lineages = _lineages(rows, path)
     by_arm: dict[str, dict[str, list[Row]]] = {"method": {}, "control": {}, "reference": {}}

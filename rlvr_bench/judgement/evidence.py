@@ -10,7 +10,7 @@ import numpy as np
 
 from rlvr_bench.schema.suite import Rule
 from rlvr_bench.stats.gains import Array, Estimates, Grouping, ModelScores, Scale, benchmark_weights, estimate
-from rlvr_bench.stats.marginals import BEFORE_AFTER_CORRELATION, ModelAccuracies, estimate_marginals
+from rlvr_bench.stats.marginals import BEFORE_AFTER_CORRELATION, estimate_marginals
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,17 @@ class Evidence:
     blind: Collection[str] = frozenset()
     correlation: float = BEFORE_AFTER_CORRELATION
 
+    def model(self, name: str) -> ModelResults:
+        """Return one model's results."""
+        return next(m for m in self.models if m.name == name)
+
     def keep(self, names: Collection[str]) -> "Evidence":
         """Return the evidence of some models."""
         return replace(self, models=tuple(m for m in self.models if m.name in names))
+
+    def with_lineages(self, lineages: Mapping[str, str]) -> "Evidence":
+        """Return the evidence with some models put into other lineages."""
+        return replace(self, models=tuple(replace(m, lineage=lineages.get(m.name, m.lineage)) for m in self.models))
 
     def having(self, *arms: str) -> "Evidence":
         """Return the evidence of the models that have runs of all these arms."""
@@ -73,7 +81,7 @@ class Evidence:
 
         Without problems, or with single answers, the whole binomial variance is taken: an upper bound.
         """
-        one = next(m for m in self.models if m.name == model)
+        one = self.model(model)
         weights = benchmark_weights(list(self.sizes.values()), rule)
         total = 0.0
         for w, (b, n) in zip(weights, self.sizes.items(), strict=True):
@@ -86,7 +94,7 @@ class Evidence:
         return float(total**0.5)
 
     def scores(self, arm: str, against: str | None, benchmarks: Sequence[str]) -> list[ModelScores]:
-        """Return paired scores of every model's runs against its start or another arm. Needs problems."""
+        """Return the scores of every model's runs against its start or another arm."""
         return [
             ModelScores(
                 name=m.name,
@@ -113,21 +121,11 @@ class Evidence:
         """Estimate gains of an arm over the start (`against` None) or over another arm; all benchmarks, or some."""
         chosen = list(benchmarks or self.sizes)
         blind = arm in self.blind
+        scores = self.scores(arm, against, chosen)
         if self.paired:
-            scores = self.scores(arm, against, chosen)
             return estimate(scores, rule, control_runs=blind, group_by=group_by, scale=scale)
-        accuracies = [
-            ModelAccuracies(
-                name=m.name,
-                lineage=m.lineage,
-                runs=tuple(m.arms[arm][b] for b in chosen),
-                against=tuple((m.start if against is None else m.arms[against])[b] for b in chosen),
-                against_trained=against is not None,
-            )
-            for m in self.models
-        ]
         return estimate_marginals(
-            accuracies,
+            scores,
             [self.sizes[b] for b in chosen],
             rule,
             control_runs=blind,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from rlvr_bench.judgement.evidence import Evidence
-from rlvr_bench.judgement.sides import Question, bounder, decided, reference_of, words
+from rlvr_bench.judgement.sides import Question, Reference, Side, decided, words
 from rlvr_bench.schema.finding import CrossCheck, StepFinding, VerdictWord
 from rlvr_bench.stats.bootstrap import resample
 from rlvr_bench.stats.bounds import Bounds, closed_form, closed_forms
@@ -66,40 +66,34 @@ def earlier_steps(evidence: Evidence, question: Question) -> tuple[StepFinding, 
         bounds = closed_form(then.estimate(method, None, rule), rule)
         above = evidence.from_end(method, step).estimate(method, None, rule)
         decision = decide(bounds, untested=question.not_tested, doubtful=question.doubtful)
-        groups = bounds.estimates.groups
         found.append(
             StepFinding(
                 step=step,
                 word=decision.word,
                 lineages=decision.named,
-                gains={g: bounds.estimates.gain_of(f, rule.alpha) for f, g in enumerate(groups)},
-                above_end={g: above.gain_of(f, rule.alpha) for f, g in enumerate(groups)},
+                gains=bounds.estimates.gains(rule.alpha),
+                above_end=above.gains(rule.alpha),
             )
         )
     return tuple(found)
 
 
-def tipping(
-    evidence: Evidence, question: Question, decision: Decision, over: bool
-) -> tuple[float | None, VerdictWord | None]:
-    """Return the run-to-run SD at which a single-run verdict changes, and to what (section 3).
+def tipping(side: Side, question: Question, reference: Reference) -> tuple[float | None, VerdictWord | None]:
+    """Return the run-to-run SD at which a verdict from single runs changes, and to what (section 3).
 
     A verdict changes with its word, and with its lineage where it names one.
     """
-    single = all(m.seeds(question.method) == 1 for m in evidence.models)
-    if not single or decision.word is VerdictWord.NOT_TESTED:
+    decision, rule = side.decision, question.rule
+    if decision.word is VerdictWord.NOT_TESTED:
         return None, None
-    rule = question.rule
-    reference = reference_of(evidence, question, bounder(rule))
     steps = round((TIPPING_MAX - rule.prior_run_sd) / TIPPING_STEP)
     raised = [round(rule.prior_run_sd + TIPPING_STEP * (i + 1), 6) for i in range(steps)]
 
-    def grid(against: str | None) -> list[Bounds]:
-        e = evidence.estimate(question.method, against, rule)
-        return list(closed_forms([_with_prior(e, sd) for sd in raised], rule))
+    def grid(bounds: Bounds) -> list[Bounds]:
+        return list(closed_forms([_with_prior(bounds.estimates, sd) for sd in raised], rule))
 
-    start = grid(None)
-    controls = [grid(c) for c in question.controls] if over else []
+    start = grid(side.start)
+    controls = [grid(c) for c in side.controls]
     for number, sd in enumerate(raised):
         found = decided(start[number], [c[number] for c in controls], question, reference)
         if found.word is not decision.word or (found.word in ONE_NAMED and found.named != decision.named):

@@ -1,6 +1,6 @@
 """Both verdicts from the evidence: over the start alone, and over the start and the control.
 
-Owns what is found for every lineage. Does not own the rule (stats) nor reading results (analysis, results).
+Owns what is found for every lineage. Does not own the rule (stats) nor reading results (analysis, elsewhere).
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def judge(evidence: Evidence, question: Question) -> Judged:
     headline = (
         side_of(compared, question, reference, bounds, over=True) if question.controls and compared.models else None
     )
-    over_start = _verdict(evidence, question, plain, over=False)
+    over_start = _verdict(evidence, question, plain, reference)
     uncompared = [ln for ln in evidence.lineages() if ln not in compared.lineages()]
     if not question.controls:
         verdict = over_start
@@ -50,7 +50,7 @@ def judge(evidence: Evidence, question: Question) -> Judged:
         words = f"No whole control run for {', '.join(uncompared)}: whether a random reward gives as much stays open."
         verdict = Verdict(word=VerdictWord.INCONCLUSIVE, sentence=words, harmed=over_start.harmed)
     else:
-        verdict = _verdict(compared, question, headline, over=True)
+        verdict = _verdict(compared, question, headline, reference)
     by_model_control = None
     if headline:
         by_model_control = _strongest(
@@ -74,16 +74,16 @@ def by_task(evidence: Evidence, question: Question, deciding: dict[str, bool] | 
         if not whole:
             continue
         e = evidence.keep(whole).estimate(question.method, None, question.rule, benchmarks=[name])
-        gains = {g: e.gain_of(f, question.rule.alpha) for f, g in enumerate(e.groups)}
         decides = True if deciding is None else deciding[name]
-        found.append(TaskFinding(task=name, deciding=decides, problems=size, gains=gains))
+        found.append(TaskFinding(task=name, deciding=decides, problems=size, gains=e.gains(question.rule.alpha)))
     return tuple(found)
 
 
-def _verdict(evidence: Evidence, question: Question, side: Side, *, over: bool) -> Verdict:
+def _verdict(evidence: Evidence, question: Question, side: Side, reference: Reference) -> Verdict:
     groups = side.start.estimates.groups
     count = {g: sum(m.lineage == g for m in evidence.models) for g in groups}
-    sd, word = tipping(evidence, question, side.decision, over)
+    single = all(m.seeds(question.method) == 1 for m in evidence.models)
+    sd, word = tipping(side, question, reference) if single else (None, None)
     return Verdict(
         word=side.decision.word,
         lineages=side.decision.named,

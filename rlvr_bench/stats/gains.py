@@ -5,7 +5,7 @@ Does not own: the bounds that the rule asks for (bounds.py), nor the rule (verdi
 proportions; arrays are float64.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -32,9 +32,10 @@ LARGE_BENCHMARK = 200
 class ModelScores:
     """Share right of one model, per benchmark.
 
-    `runs[b]` is (S, n_b): trained runs by problem. `against[b]` is (S', n_b): what they are compared
-    with, either the starting model (S' = 1, `against_trained` False) or control runs.
-    `samples` and `against_samples` are the answers behind each share, for the parts of the variance only.
+    `runs[b]` is (S, n_b): trained runs by problem, or (S,) where no problems are known (marginals.py).
+    `against[b]` is (S', n_b) or (S',): what they are compared with, either the starting model (S' = 1,
+    `against_trained` False) or control runs. `samples` and `against_samples` are the answers behind each share,
+    for the parts of the variance only.
     """
 
     name: str
@@ -150,6 +151,10 @@ class Estimates:
             degrees=float(c.degrees[0]),
         )
 
+    def gains(self, alpha: float) -> dict[str, Gain]:
+        """Return every group's gain by its name."""
+        return {group: self.gain_of(f, alpha) for f, group in enumerate(self.groups)}
+
     def gain_by_name(self, group: str, alpha: float) -> Gain | None:
         """Return a group's gain, or None where it is not among the groups."""
         return self.gain_of(self.groups.index(group), alpha) if group in self.groups else None
@@ -218,6 +223,37 @@ def run_variance(runs: Sequence[tuple[Array, ...]], rule: Rule, *, control: bool
     return moderated(prior, rule, sum_of_squares=between, degrees=degrees, noise=noise)
 
 
+def grouped(models: Sequence[ModelScores], by: Grouping) -> dict[str, list[ModelScores]]:
+    """Return the models of every lineage, or every model alone, in the order of models."""
+    members: dict[str, list[ModelScores]] = {}
+    for m in models:
+        members.setdefault(m.lineage if by == "lineage" else m.name, []).append(m)
+    return members
+
+
+def on_scale(after: Array, before: Array, scale: Scale, problems: int) -> tuple[Array, Array, Array]:
+    """Return gains of mean accuracies on a scale, and its slopes after and before (1 for accuracies).
+
+    On the logit scale means are kept half a problem away from 0 and 1.
+    """
+    if scale == "accuracy":
+        return after - before, np.ones(len(after)), np.ones(len(after))
+    least = 0.5 / problems
+    after, before = np.clip(after, least, 1 - least), np.clip(before, least, 1 - least)
+    gain = np.log(after / (1 - after)) - np.log(before / (1 - before))
+    return gain, 1 / (after * (1 - after)), 1 / (before * (1 - before))
+
+
+def variance_floor(n: int) -> float:
+    """Return the least variance of a problem's difference: half a problem each way (section 3)."""
+    return n / ((n + 1) * (n + 2))
+
+
+def run_share(members: Mapping[str, Sequence[ModelScores]], what: Literal["runs", "against"]) -> Array:
+    """Return each group's factor of the run-to-run variance: the sum of 1 / (M² S) over its models."""
+    return np.array([sum(1 / (len(g) ** 2 * len(getattr(m, what)[0])) for m in g) for g in members.values()])
+
+
 def estimate(
     models: Sequence[ModelScores],
     rule: Rule,
@@ -239,34 +275,22 @@ def estimate(
     trained = [m for m in models if m.against_trained]
     if trained and len(trained) != len(models):
         raise ValueError("some models are compared with control runs and some with their start")
-    names = [m.lineage if group_by == "lineage" else m.name for m in models]
-    groups = tuple(dict.fromkeys(names))
-    members = [[m for m, name in zip(models, names, strict=True) if name == group] for group in groups]
+    members = grouped(models, group_by)
+    groups = tuple(members)
     weights = benchmark_weights(sizes, rule)
-    after = [np.stack([_mean([m.runs[b] for m in g]) for g in members]) for b in range(len(sizes))]
-    before = [np.stack([_mean([m.against[b] for m in g]) for g in members]) for b in range(len(sizes))]
+    after = [np.stack([_mean([m.runs[b] for m in g]) for g in members.values()]) for b in range(len(sizes))]
+    before = [np.stack([_mean([m.against[b] for m in g]) for g in members.values()]) for b in range(len(sizes))]
     mean_after = sum(w * a.mean(1) for w, a in zip(weights, after, strict=True))
     mean_before = sum(w * a.mean(1) for w, a in zip(weights, before, strict=True))
-    slope_after, slope_before = np.ones(len(groups)), np.ones(len(groups))
-    gain = np.asarray(mean_after - mean_before)
-    if scale == "logit":
-        least = 0.5 / sum(sizes)
-        mean_after, mean_before = np.clip(mean_after, least, 1 - least), np.clip(mean_before, least, 1 - least)
-        gain = np.log(mean_after / (1 - mean_after)) - np.log(mean_before / (1 - mean_before))
-        slope_after, slope_before = 1 / (mean_after * (1 - mean_after)), 1 / (mean_before * (1 - mean_before))
+    gain, slope_after, slope_before = on_scale(np.asarray(mean_after), np.asarray(mean_before), scale, sum(sizes))
     covariance: list[Array] = []
     for b, n in enumerate(sizes):
         moved = np.count_nonzero(np.abs(after[b] - before[b]) > 1e-9, axis=1)
         c = np.atleast_2d(np.cov(slope_after[:, None] * after[b] - slope_before[:, None] * before[b], ddof=1))
-        floor = n / ((n + 1) * (n + 2)) * slope_after**2
+        floor = variance_floor(n) * slope_after**2
         diagonal = np.diag(c)
         np.fill_diagonal(c, np.where(moved < FEW_MOVED, np.maximum(diagonal, floor), diagonal))
         covariance.append(c)
-
-    def share(runs_of: str) -> Array:
-        return np.array(
-            [sum(1 / (len(group) ** 2 * getattr(m, runs_of)[0].shape[0]) for m in group) for group in members]
-        )
 
     return Estimates(
         groups=groups,
@@ -274,11 +298,11 @@ def estimate(
         covariance=tuple(covariance),
         sizes=sizes,
         weights=weights,
-        run_share=share("runs") * slope_after**2,
-        against_share=share("against") * slope_before**2,
+        run_share=run_share(members, "runs") * slope_after**2,
+        against_share=run_share(members, "against") * slope_before**2,
         runs=run_variance([m.runs for m in models], rule, control=control_runs),
         against=run_variance([m.against for m in models], rule, control=True) if trained else None,
-        noise_parts=lambda: _noise_parts(members, weights, sizes, covariance),
+        noise_parts=lambda: _noise_parts(list(members.values()), weights, sizes, covariance),
         models=len(models),
         seeds=min(m.runs[0].shape[0] for m in models),
         against_seeds=min(m.against[0].shape[0] for m in models),

@@ -4,7 +4,6 @@ Everything that accuracies do not tell is assumed, and every assumption widens a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,12 +12,17 @@ from rlvr_bench.stats.gains import (
     Array,
     Estimates,
     Grouping,
+    ModelScores,
     NoiseParts,
     RunVariance,
     Scale,
     benchmark_weights,
+    grouped,
     moderated,
+    on_scale,
     prior_run_sd,
+    run_share,
+    variance_floor,
 )
 
 BEFORE_AFTER_CORRELATION = 0.3
@@ -28,19 +32,8 @@ WITHIN_LINEAGE_CORRELATION = 0.5
 """Assumed correlation over problems of the gains of two models of one lineage."""
 
 
-@dataclass(frozen=True)
-class ModelAccuracies:
-    """Accuracies of one model: `runs[b]` and `against[b]` are (S,) and (S',) proportions on benchmark b."""
-
-    name: str
-    lineage: str
-    runs: tuple[Array, ...]
-    against: tuple[Array, ...]
-    against_trained: bool = False
-
-
 def estimate_marginals(
-    models: Sequence[ModelAccuracies],
+    models: Sequence[ModelScores],
     sizes: Sequence[int],
     rule: Rule,
     *,
@@ -49,16 +42,15 @@ def estimate_marginals(
     scale: Scale = "accuracy",
     correlation: float = BEFORE_AFTER_CORRELATION,
 ) -> Estimates:
-    """Estimate gains by lineage or model from accuracies on `sizes[b]` problems.
+    """Estimate gains by lineage or model from accuracies, (S,) a benchmark, on `sizes[b]` problems.
 
     A problem's difference has the variance p0(1-p0) + p1(1-p1) - 2 r sqrt(p0(1-p0) p1(1-p1)): one sample a
     problem, whatever was drawn; runs do not narrow it. Lineages are independent, models of one lineage
     correlated. The floor of section 3 always holds, as nobody knows how many problems moved. More samples cannot
     narrow this; more seeds narrow the run part, more problems the rest.
     """
-    names = [m.lineage if group_by == "lineage" else m.name for m in models]
-    groups = tuple(dict.fromkeys(names))
-    members = [[m for m, name in zip(models, names, strict=True) if name == group] for group in groups]
+    members = grouped(models, group_by)
+    groups = tuple(members)
     weights = benchmark_weights(sizes, rule)
     count = len(groups)
 
@@ -66,21 +58,15 @@ def estimate_marginals(
         return np.array(
             [
                 np.mean([sum(w * np.mean(a) for w, a in zip(weights, getattr(m, what), strict=True)) for m in group])
-                for group in members
+                for group in members.values()
             ]
         )
 
-    after, before = pooled("runs"), pooled("against")
-    gain, slope_after, slope_before = after - before, np.ones(count), np.ones(count)
-    if scale == "logit":
-        least = 0.5 / sum(sizes)
-        after, before = np.clip(after, least, 1 - least), np.clip(before, least, 1 - least)
-        gain = np.log(after / (1 - after)) - np.log(before / (1 - before))
-        slope_after, slope_before = 1 / (after * (1 - after)), 1 / (before * (1 - before))
+    gain, slope_after, slope_before = on_scale(pooled("runs"), pooled("against"), scale, sum(sizes))
     covariance, between = [], np.zeros(count)
     for b, n in enumerate(sizes):
         diagonal = np.zeros(count)
-        for f, group in enumerate(members):
+        for f, group in enumerate(members.values()):
             spread = []
             for m in group:
                 a, s = float(np.mean(m.runs[b])), float(np.mean(m.against[b]))
@@ -88,13 +74,10 @@ def estimate_marginals(
                 spread.append(va + vs - 2 * correlation * (va * vs) ** 0.5)
             alone, roots = sum(spread), sum(v**0.5 for v in spread)
             joint = (alone + WITHIN_LINEAGE_CORRELATION * (roots**2 - alone)) / len(group) ** 2
-            diagonal[f] = max(joint, n / ((n + 1) * (n + 2)) * slope_after[f] ** 2)
+            diagonal[f] = max(joint, variance_floor(n) * slope_after[f] ** 2)
             between[f] += weights[b] ** 2 / n * diagonal[f]
         covariance.append(np.diag(diagonal))
     trained = all(m.against_trained for m in models)
-
-    def share(what: str) -> Array:
-        return np.array([sum(1 / (len(g) ** 2 * len(getattr(m, what)[0])) for m in g) for g in members])
 
     nothing = np.zeros(count)
     return Estimates(
@@ -103,8 +86,8 @@ def estimate_marginals(
         covariance=tuple(covariance),
         sizes=tuple(sizes),
         weights=weights,
-        run_share=share("runs") * slope_after**2,
-        against_share=share("against") * slope_before**2,
+        run_share=run_share(members, "runs") * slope_after**2,
+        against_share=run_share(members, "against") * slope_before**2,
         runs=_run_variance([m.runs for m in models], sizes, rule, control=control_runs),
         against=_run_variance([m.against for m in models], sizes, rule, control=True) if trained else None,
         noise_parts=lambda: NoiseParts(between, nothing, nothing, nothing, guessed=True),

@@ -6,6 +6,7 @@ k Bernoulli samples. A numpy Generator is always an argument.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
@@ -59,11 +60,13 @@ def _mean_accuracy(centre: float, spread: float) -> float:
     return float(_WEIGHTS @ expit(centre + spread * _NODES))
 
 
+@cache
 def _slope(centre: float, spread: float) -> float:
     p = expit(centre + spread * _NODES)
     return float(_WEIGHTS @ (p * (1 - p)))
 
 
+@cache
 def _centre(accuracy: float, spread: float) -> float:
     wanted = min(max(accuracy, LEAST_ACCURACY), 1 - LEAST_ACCURACY)
     return float(brentq(lambda c: _mean_accuracy(c, spread) - wanted, -40, 40))
@@ -104,7 +107,7 @@ def draw(world: World, rng: np.random.Generator) -> Experiment:
     difficulty = world.logit_difficulty * (
         shared**0.5 * rng.standard_normal(n) + (1 - shared) ** 0.5 * rng.standard_normal((lineages, world.models, n))
     )
-    starts = np.array([_start(b, world) for b in world.base])[:, None, None]
+    starts = np.array([_centre(b, world.logit_difficulty) for b in world.base])[:, None, None]
     first = world.samples_before or world.samples
     before = rng.binomial(first, expit(difficulty + starts)) / first
     common = rng.standard_normal(n)
@@ -130,27 +133,13 @@ def draw(world: World, rng: np.random.Generator) -> Experiment:
     )
 
 
-_START_CACHE: dict[tuple[float, float], float] = {}
-_TARGET_CACHE: dict[tuple[object, ...], tuple[list[float], list[float], list[float]]] = {}
-
-
-def _start(accuracy: float, world: World) -> float:
-    key = (accuracy, world.logit_difficulty)
-    if key not in _START_CACHE:
-        _START_CACHE[key] = _centre(*key)
-    return _START_CACHE[key]
-
-
 def _targets(gains: tuple[float, ...], world: World) -> tuple[list[float], list[float], list[float]]:
     """Return per lineage the logit centre after training, the slope there, and the centre of a collapsed run."""
     spread = (world.logit_difficulty**2 + world.logit_effect**2 + world.logit_run_by_problem**2) ** 0.5
-    key = (gains, world.base, spread, world.collapse_by)
-    if key not in _TARGET_CACHE:
-        after = [b + g for b, g in zip(world.base, gains, strict=True)]
-        centres = [_centre(a, spread) for a in after]
-        collapsed = [_centre(max(0.01, a - world.collapse_by), spread) for a in after]
-        _TARGET_CACHE[key] = (centres, [_slope(c, spread) for c in centres], collapsed)
-    return _TARGET_CACHE[key]
+    after = [b + g for b, g in zip(world.base, gains, strict=True)]
+    centres = [_centre(a, spread) for a in after]
+    collapsed = [_centre(max(0.01, a - world.collapse_by), spread) for a in after]
+    return centres, [_slope(c, spread) for c in centres], collapsed
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def decide(
 
     `room` are the lineages on which the reference is shown to gain more than the control: only there is "no
     more than the control" evidence against the method (section 4.1). A lineage in `untested` (all its models
-    left the rule) blocks GENERALISES, ONE_FAMILY and ABSENT; one in `untrainable` (the reference does not gain
+    left the rule) blocks GENERALISES, ONE_FAMILY and ABSENT; one in `untrainable` (the reference is not shown to gain
     there) supports neither ONE_FAMILY nor ABSENT nor, unless it is harmed, MIXED: the next weaker word is given
     instead. `doubtful` is a reason not to believe single runs (one of them looks collapsed): it blocks ONE_FAMILY
     and MIXED.
