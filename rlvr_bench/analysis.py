@@ -296,6 +296,8 @@ def _model_finding(
         unparsed_after=after_mean("unparsed"),
         truncated_before=pooled(model.before, "truncated"),
         truncated_after=after_mean("truncated"),
+        timed_out_before=pooled(model.before, "timed_out"),
+        timed_out_after=after_mean("timed_out"),
         answer_noise=whole.answer_noise(model.name, question.method, rule),
         gain=gain,
         gain_over_control=over,

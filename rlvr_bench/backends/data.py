@@ -7,7 +7,7 @@ from rlvr_bench.backends.micro.problems import problems as micro_arithmetic
 from rlvr_bench.errors import NotFoundError, UsageError
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.suite import ProblemSet
-from rlvr_bench.scoring import check_gold
+from rlvr_bench.scoring import check_golds
 
 SOURCES: dict[str, Callable[..., list[Problem]]] = {"micro-arithmetic": micro_arithmetic}
 
@@ -39,6 +39,5 @@ def load_problems(wanted: ProblemSet) -> list[Problem]:
         raise UsageError(f"problem source {wanted.source} has {len(found)} problems, {wanted.count} were asked for")
     if len({problem.id for problem in found}) != len(found):
         raise UsageError(f"problem source {wanted.source}: an id stands twice")
-    for problem in found:
-        check_gold(problem.answer, problem=problem.id)
+    check_golds([(problem.id, problem.answer) for problem in found])
     return found

@@ -8,6 +8,7 @@ a response was truncated is counted here.
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from rlvr_bench.schema.base import digest, seed_from
 from rlvr_bench.schema.plan import EvaluateInputs
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.record import Evaluation, Outcome
-from rlvr_bench.scoring import grade_response
+from rlvr_bench.scoring import MATH_VERIFY, TIMED_OUT, UNPARSED, grade_responses, prepare
 from rlvr_bench.scoring.behaviour import traits
 
 SAMPLED, GREEDY = "sampled", "greedy"
@@ -72,6 +73,7 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
     model = load_model(inputs.card, checkpoint)
     tokenizer = load_tokenizer(inputs.card)
     problems = load_problems(inputs.task.problems)
+    prepare(problem.answer for problem in problems)
     completions = Completions(folder / layout.COMPLETIONS)
     lm = _language_model(model, tokenizer, inputs, completions)
     found = {}
@@ -140,14 +142,18 @@ def _simple_evaluate(
 
 
 def outcome(problem: Problem, responses: Sequence[str], truncated: Sequence[bool]) -> Outcome:
-    """Count what one problem's responses are: right, unparsed, truncated, and their traits."""
+    """Count what one problem's responses are: right, unparsed, truncated, how graded, and their traits."""
     found = [traits(text) for text in responses]
+    grades = grade_responses([problem.answer] * len(responses), responses)
+    how = Counter(grade.how for grade in grades)
     return Outcome(
         id=problem.id,
         attempts=len(responses),
-        correct=sum(grade_response(problem.answer, text) for text in responses),
-        unparsed=sum(not t["boxed"] for t in found),
+        correct=sum(grade.equal for grade in grades),
+        unparsed=how[UNPARSED],
         truncated=sum(truncated),
+        math_verify=how[MATH_VERIFY],
+        timed_out=how[TIMED_OUT],
         behaviour={name: sum(t[name] for t in found) for name in found[0]},
     )
 

@@ -21,7 +21,8 @@ from rlvr_bench.runs.store import file_digest
 from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.plan import TrainInputs
 from rlvr_bench.schema.problem import Problem
-from rlvr_bench.schema.record import StepHealth, Training
+from rlvr_bench.schema.record import Grading, StepHealth, Training
+from rlvr_bench.scoring import prepare, tallied
 
 
 class RewardError(RlvrBenchError):
@@ -157,6 +158,7 @@ def train(inputs: TrainInputs, folder: Path) -> Training:
 
     s = inputs.settings
     pool = [problem for wanted in inputs.problems for problem in load_problems(wanted)]
+    prepare(problem.answer for problem in pool if inputs.labels)
     chosen = training_order(pool, count=s.steps * s.prompts_per_step, seed=inputs.seed)
     tokenizer = load_tokenizer(inputs.card)
     _check_prompts(chosen, tokenizer, s.max_prompt_tokens)
@@ -230,7 +232,7 @@ def train(inputs: TrainInputs, folder: Path) -> Training:
     )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    with metrics:
+    with metrics, tallied() as graded:
         trainer.train()
     if rollouts.step != s.steps:
         raise RlvrBenchError(f"TRL ran {rollouts.step} rollout phases where {s.steps} were asked for")
@@ -243,6 +245,7 @@ def train(inputs: TrainInputs, folder: Path) -> Training:
         problem_ids=tuple(sorted({p.id for p in chosen})),
         reward_definition=digest([spec.model_dump(mode="json") for spec in inputs.rewards]),
         checkpoint_sha256=file_digest(checkpoint / layout.WEIGHTS),
+        grading=Grading(**{how.replace("-", "_"): count for how, count in graded.items()}),
     )
 
 

@@ -186,6 +186,18 @@ def _of_models(report: Report, about: Circumstances) -> Iterator[Flag]:
         ],
     )
     yield from _truncation(kept)
+    hung = [(m, m.timed_out_before or 0, m.timed_out_after or 0) for m in report.models]
+    hit = [
+        (m.model, f"{m.model}: {100 * before:.2f} % of its answers before, {100 * after:.2f} % after training")
+        for m, before, after in hung
+        if before or after
+    ]
+    if hit:
+        yield Flag(
+            name="grader-timeouts",
+            about=tuple(name for name, _ in hit),
+            evidence="; ".join(text for _, text in hit) + " took too long to grade and count as wrong",
+        )
 
 
 def _explained(name: str, share: float, what: str, changes: list[tuple[ModelFinding, float]]) -> Iterator[Flag]:

@@ -21,6 +21,7 @@ from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import sync_tree, write_model
 from rlvr_bench.schema.plan import Stage, TrainInputs
 from rlvr_bench.schema.record import Failure, Record, Timing
+from rlvr_bench.scoring import keep_verdicts
 
 LOG_TAIL = 2_000
 PARTIAL = (layout.COMPLETIONS,)
@@ -58,6 +59,7 @@ def _work(stage: Stage, folder: Path) -> dict[str, object]:
     from rlvr_bench.backends import lm_eval, models, trl
 
     models.prepare_process()
+    keep_verdicts(layout.run_of(folder, stage).verdicts)
     if isinstance(stage.inputs, TrainInputs):
         return {"training": trl.train(stage.inputs, folder)}
     checkpoint = None

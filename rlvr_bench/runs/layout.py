@@ -41,6 +41,11 @@ class RunFolder:
         """The folder of report files."""
         return self.path / "report"
 
+    @property
+    def verdicts(self) -> Path:
+        """What math-verify said of answers, shared by the stages of the run."""
+        return self.path / "verdicts"
+
     def stage(self, stage_id: str) -> Path:
         """The folder of a stage, by its id."""
         return self.path / "stages" / stage_id

@@ -14,8 +14,11 @@ from rlvr_bench.schema.plan import Environment
 DECIDING_LIBRARIES = (
     "accelerate",
     "datasets",
+    "latex2sympy2_extended",
     "lm-eval",
+    "math-verify",
     "numpy",
+    "sympy",
     "tokenizers",
     "torch",
     "transformers",

@@ -53,6 +53,8 @@ class ModelFinding(Frozen):
     unparsed_after: float | None = None
     truncated_before: float | None = None
     truncated_after: float | None = None
+    timed_out_before: float | None = None
+    timed_out_after: float | None = None
     answer_noise: float = 0.0
     gain: Gain
     gain_over_control: Gain | None

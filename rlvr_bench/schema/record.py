@@ -8,13 +8,19 @@ from rlvr_bench.schema.base import Frozen
 
 
 class Outcome(Frozen):
-    """Counts of one problem's attempts; every published number is a sum of these."""
+    """Counts of one problem's attempts; every published number is a sum of these.
+
+    `unparsed`: no answer found; `math_verify`: graded by math-verify; `timed_out`: no verdict in time, counted as
+    wrong; the rest was graded by our own reader.
+    """
 
     id: str
     attempts: int = Field(ge=1)
     correct: int = Field(ge=0)
     unparsed: int = Field(ge=0)
     truncated: int = Field(ge=0)
+    math_verify: int = Field(default=0, ge=0)
+    timed_out: int = Field(default=0, ge=0)
     behaviour: dict[str, int] = Field(default_factory=dict)
 
 
@@ -41,6 +47,15 @@ class StepHealth(Frozen):
     clipped: float | None
 
 
+class Grading(Frozen):
+    """How the answers of a training's rollouts were graded; all 0 where its reward grades nothing."""
+
+    unparsed: int = Field(default=0, ge=0)
+    exact: int = Field(default=0, ge=0)
+    math_verify: int = Field(default=0, ge=0)
+    timed_out: int = Field(default=0, ge=0)
+
+
 class Training(Frozen):
     """A finished training: its curve, what it was rewarded for, and its weights' digest."""
 
@@ -49,6 +64,7 @@ class Training(Frozen):
     problem_ids: tuple[str, ...]
     reward_definition: str
     checkpoint_sha256: str
+    grading: Grading = Grading()
 
 
 class Failure(Frozen):

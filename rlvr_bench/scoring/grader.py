@@ -1,43 +1,303 @@
-"""Whether an answer is right: one door for rewards, voting and evaluation.
+"""Whether an answer is right: one door for rewards, voting, evaluation and rescoring.
 
-This version knows exact text and whole numbers, which is all that the embedded problems ask for; a gold
-answer of another kind is refused when problems are loaded (`check_gold`), never graded wrongly.
+An answer is brought to one spelling (`normal`), its shape is read (`forms`), shapes are compared (`compare`) with
+scalars by our own reader (`values`); what that cannot decide, math-verify does, in a process that can be killed
+(`pool`). docs/grading.md lists the conventions.
 """
 
 import re
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 from rlvr_bench.errors import UsageError
-from rlvr_bench.scoring.answers import boxed_answer
+from rlvr_bench.scoring.answers import MAX_ANSWER, find_answer
+from rlvr_bench.scoring.compare import Comparison
+from rlvr_bench.scoring.forms import form_of
+from rlvr_bench.scoring.pool import pool
+from rlvr_bench.scoring.shapes import (
+    Choice,
+    Form,
+    Interval,
+    Items,
+    Leaf,
+    Matrix,
+    Relation,
+    Text,
+    Union,
+    Unknown,
+    latex_of,
+)
+from rlvr_bench.scoring.values import scalar_of
+from rlvr_bench.scoring.verdicts import Verdicts
 
-GRADER_VERSION = 1
-_WHOLE = re.compile(r"[+-]?\d{1,100}\Z")
+GRADER_VERSION = 2
+UNPARSED, EXACT, MATH_VERIFY, TIMED_OUT = "unparsed", "exact", "math-verify", "timed-out"
+MAX_QUESTIONS = 6
+"""An answer with more open scalars than this is put to math-verify as a whole, once."""
+MAX_DEPTH = 40
+"""An answer with more nested brackets is none; parsers take seconds for it."""
+_MOST_GRADES = 400_000
+_WHOLE = re.compile(r"[+-]?\d{1,100}\Z", re.ASCII)
 
 
-def canonical(answer: str) -> str:
-    """Return the form under which equal answers are the same text: whole numbers without leading
-    zeros or plus sign, anything else stripped of outer white space and dollar signs."""
-    text = answer.strip().strip("$").strip()
-    if _WHOLE.match(text):
-        return str(int(text))
-    return text
+class Grade(NamedTuple):
+    """A verdict, and how it came: unparsed (no answer), exact (our own reader), math-verify, timed-out (wrong)."""
+
+    equal: bool
+    how: str
+
+
+_grades: dict[tuple[str, str], Grade] = {}
+_verdicts = Verdicts()
+_tally: Counter[str] = Counter()
+_tally_lock = threading.Lock()
 
 
 def answers_equal(gold: str, answer: str) -> bool:
-    """Return whether a bare answer equals the bare gold answer."""
-    return canonical(gold) == canonical(answer)
+    """Return whether a bare answer equals the bare gold answer. Not symmetric: the gold says what is asked for.
+
+    Raises EnvironmentFaultError where math-verify is needed and cannot be started.
+    """
+    return compare_answers([(gold, answer)])[0].equal
 
 
 def grade_response(gold: str, text: str) -> bool:
-    """Return whether a whole response gives the gold answer in its last box."""
-    answer = boxed_answer(text)
-    return answer is not None and answers_equal(gold, answer)
+    """Return whether a whole response gives the gold answer, found by the rules of `answers`."""
+    return grade_responses([gold], [text])[0].equal
+
+
+def grade_responses(golds: Sequence[str], texts: Sequence[str]) -> list[Grade]:
+    """Return the grade of each response against its gold answer; one call for many is the fast way.
+
+    Raises ValueError where the two differ in length.
+    """
+    return compare_answers([(gold, find_answer(text)) for gold, text in zip(golds, texts, strict=True)])
+
+
+def compare_answers(pairs: Iterable[tuple[str, str | None]]) -> list[Grade]:
+    """Return the grade of each (gold, bare answer); None, or nothing but space, is no answer."""
+    grades = _compare(list(pairs))
+    with _tally_lock:
+        _tally.update(grade.how for grade in grades)
+    return grades
+
+
+def _compare(pairs: Sequence[tuple[str, str | None]]) -> list[Grade]:
+    open_pairs: dict[tuple[str, str], None] = {}
+    found: list[Grade | None] = []
+    for gold, answer in pairs:
+        grade = _at_once(gold, answer)
+        if grade is None:
+            assert answer is not None
+            open_pairs[gold, answer] = None
+        found.append(grade)
+    if open_pairs:
+        _decide(list(open_pairs))
+    return [grade or _grades[gold, answer or ""] for grade, (gold, answer) in zip(found, pairs, strict=True)]
+
+
+def _at_once(gold: str, answer: str | None) -> Grade | None:
+    """Return the grade of a pair that needs no reading, or that was graded before."""
+    if answer is None or not answer.strip():
+        return Grade(False, UNPARSED)
+    if _WHOLE.match(answer) and _WHOLE.match(gold):
+        return Grade(int(answer) == int(gold), EXACT)
+    if gold == answer:
+        return Grade(True, EXACT)
+    if len(answer) > MAX_ANSWER or len(gold) > MAX_ANSWER or (len(answer) > MAX_DEPTH and _depth(answer) > MAX_DEPTH):
+        return Grade(False, EXACT)
+    return _grades.get((gold, answer))
+
+
+def _depth(text: str) -> int:
+    """Return how deep brackets nest."""
+    depth = deepest = 0
+    for c in text:
+        if c in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif c in ")]}":
+            depth -= 1
+    return deepest
+
+
+class _Asking:
+    """What `Comparison` asks: answered from the verdicts at hand, else noted."""
+
+    def __init__(self) -> None:
+        self.open: dict[tuple[str, str], None] = {}
+        self.asked = False
+        self.timed_out = False
+
+    def __call__(self, gold: str, answer: str) -> bool | None:
+        self.asked = True
+        question = gold, answer
+        if question not in _verdicts.known:
+            self.open[question] = None
+            return None
+        verdict = _verdicts.known[question]
+        if verdict is None:
+            self.timed_out = True
+        return bool(verdict)
+
+
+def _decide(pairs: Sequence[tuple[str, str]]) -> None:
+    """Grade pairs by their forms, and what stays open by one round of math-verify."""
+    if len(_grades) > _MOST_GRADES:
+        _grades.clear()
+    jobs: dict[tuple[tuple[str, str], ...], None] = {}
+    waiting: list[tuple[tuple[str, str], tuple[tuple[str, str], ...]]] = []
+    for pair in pairs:
+        gold, answer = form_of(pair[0]), form_of(pair[1])
+        asking = _Asking()
+        verdict = Comparison(asking).equal(gold, answer)
+        if verdict is not None and not asking.open:
+            _grades[pair] = _grade(verdict, asking)
+            continue
+        if verdict is not None:
+            _grades[pair] = Grade(verdict, EXACT)
+            continue
+        questions = tuple(asking.open)
+        if len(questions) > MAX_QUESTIONS:
+            questions = ((latex_of(gold), latex_of(answer)),)
+        if any(question not in _verdicts.known for question in questions):
+            jobs[questions] = None
+        waiting.append((pair, questions))
+    _ask(list(jobs))
+    for pair, questions in waiting:
+        asking = _Asking()
+        if len(questions) == 1 and questions[0] == (latex_of(form_of(pair[0])), latex_of(form_of(pair[1]))):
+            verdict = asking(*questions[0])
+        else:
+            verdict = Comparison(asking).equal(form_of(pair[0]), form_of(pair[1]))
+        _grades[pair] = _grade(bool(verdict), asking)
+
+
+def _grade(verdict: bool, asking: _Asking) -> Grade:
+    if asking.timed_out and not verdict:
+        return Grade(False, TIMED_OUT)
+    return Grade(verdict, MATH_VERIFY if asking.asked else EXACT)
+
+
+def _ask(jobs: Sequence[tuple[tuple[str, str], ...]]) -> None:
+    for questions, verdicts in zip(jobs, pool().run(jobs), strict=True):
+        _verdicts.add(questions, verdicts or [None] * len(questions))
+
+
+def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
+    """Return for each answer the index of the first answer that it equals; None where there is none.
+
+    An answer is compared with the first of each class so far, in order: what majority voting counts. An answer
+    that hangs the grader beside a plain 0 is none, or a group of such would cost a deadline a pair.
+    """
+    distinct = list(dict.fromkeys(answer for answer in answers if answer is not None))
+    probed = dict(zip(distinct, _compare([("0", answer) for answer in distinct]), strict=True))
+    with _tally_lock:
+        _tally.update(UNPARSED if answer is None else probed[answer].how for answer in answers)
+    found: list[int | None] = []
+    firsts: list[int] = []
+    seen: dict[str, int] = {}
+    for index, answer in enumerate(answers):
+        if answer is None or probed[answer].how in (UNPARSED, TIMED_OUT):
+            found.append(None)
+            continue
+        if answer not in seen:
+            grades = _compare([(answers[first] or "", answer) for first in firsts])
+            same = next((first for first, grade in zip(firsts, grades, strict=True) if grade.equal), None)
+            if same is None:
+                firsts.append(index)
+            seen[answer] = index if same is None else same
+        found.append(seen[answer])
+    return found
+
+
+@contextmanager
+def tallied() -> Iterator[Counter[str]]:
+    """Count how answers are graded while the context is open, in this process: how -> grades."""
+    with _tally_lock:
+        before = Counter(_tally)
+    counts: Counter[str] = Counter()
+    yield counts
+    with _tally_lock:
+        counts.update(_tally - before)
+
+
+def keep_verdicts(folder: Path | None) -> None:
+    """Share what math-verify says with the other stages of a run, through files in a folder."""
+    _verdicts.keep_in(folder, GRADER_VERSION)
+
+
+def prepare(golds: Iterable[str]) -> None:
+    """Start math-verify's process in the background where a gold answer is more than a whole number."""
+    if not all(map(_WHOLE.match, golds)):
+        pool().prepare()
+
+
+def check_golds(golds: Sequence[tuple[str, str]]) -> None:
+    """Refuse the first gold answer that cannot be graded; `golds` are (problem, gold answer).
+
+    Raises UsageError naming the problem.
+    """
+    doubtful = []
+    for problem, gold in golds:
+        if _WHOLE.match(gold):
+            continue
+        if not gold.strip():
+            _refuse(problem, gold, "is empty")
+        if len(gold) > MAX_ANSWER:
+            _refuse(problem, gold, f"has {len(gold):,} characters, more than {MAX_ANSWER}")
+        form = form_of(gold)
+        if not readable(form):
+            if not _balanced(gold):
+                _refuse(problem, gold, "has brackets that do not close")
+            doubtful.append((problem, gold, (latex_of(form), latex_of(form))))
+    _ask([(question,) for *_, question in doubtful if question not in _verdicts.known])
+    for problem, gold, question in doubtful:
+        if not _verdicts.known[question]:
+            _refuse(problem, gold, "cannot be parsed")
 
 
 def check_gold(gold: str, *, problem: str) -> None:
-    """Refuse a gold answer that this grader cannot decide, naming the problem."""
-    if not _WHOLE.match(canonical(gold)):
-        raise UsageError(
-            f"gold answer {gold[:60]!r} of problem {problem} is not a whole number",
-            where=problem,
-            hint="this version grades whole numbers only",
-        )
+    """Refuse one gold answer that cannot be graded, naming the problem."""
+    check_golds([(problem, gold)])
+
+
+def _refuse(problem: str, gold: str, why: str) -> None:
+    raise UsageError(
+        f"gold answer {gold[:60]!r} of problem {problem} {why}",
+        where=problem,
+        hint="mend the gold answer, or leave the problem out",
+    )
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for part in re.findall(r"\\.|[{}]", text):
+        depth += (part == "{") - (part == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def readable(form: Form) -> bool:
+    """Return whether our own reader knows every part of a form."""
+    if isinstance(form, Leaf):
+        return form.base is not None or "\\infty" in form.latex or scalar_of(form.latex) is not None
+    if isinstance(form, Text | Choice):
+        return True
+    if isinstance(form, Items):
+        return all(map(readable, form.items))
+    if isinstance(form, Interval):
+        return readable(form.low) and readable(form.high)
+    if isinstance(form, Union):
+        return all(map(readable, form.parts))
+    if isinstance(form, Matrix):
+        return all(readable(cell) for row in form.rows for cell in row)
+    if isinstance(form, Relation):
+        return all(map(readable, form.sides))
+    assert isinstance(form, Unknown)
+    return False

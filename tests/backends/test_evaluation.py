@@ -11,6 +11,7 @@ from rlvr_bench.backends.data import load_problems
 from rlvr_bench.backends.lm_eval import Completions, evaluate
 from rlvr_bench.runs import layout
 from rlvr_bench.schema.plan import EvaluateInputs
+from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.suite import ProblemSet
 from tests.fakes import planned
 
@@ -100,6 +101,19 @@ def test_truncation_is_counted(tmp_path: Path) -> None:
     found = evaluate(small(max_tokens=5), tmp_path, None)
     assert sum(o.truncated for o in found.greedy) > COUNT / 2
     assert all(o.truncated <= o.attempts for o in found.sampled)
+
+
+def test_how_answers_were_graded_is_counted() -> None:
+    problem = Problem(id="p", problem="?", answer="\\frac{1}{2}")
+    responses = [
+        "\\boxed{0.5}",
+        "\\boxed{7}",
+        "no idea",
+        "\\boxed{\\sum_{k=1}^{10^9} \\sin(k)}",
+        "\\boxed{\\int_0^1 x dx}",
+    ]
+    found = ours.outcome(problem, responses, [False] * 5)
+    assert (found.attempts, found.correct, found.unparsed, found.timed_out, found.math_verify) == (5, 2, 1, 1, 1)
 
 
 def test_plain_lm_eval_runs_the_same_task_file(done) -> None:

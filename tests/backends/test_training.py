@@ -44,6 +44,8 @@ def test_what_a_training_leaves(trained) -> None:
     folder, found = trained
     assert found.rollouts == 2 * 4 * 4
     assert len(found.problem_ids) == 8
+    graded = found.grading  # ttrl compares answers with each other: each completion is graded once
+    assert graded.exact + graded.unparsed == 32 and graded.math_verify == graded.timed_out == 0
     assert (folder / layout.CHECKPOINT / "model.safetensors").is_file()
     updates = [json.loads(line) for line in (folder / layout.METRICS).read_text().splitlines()]
     assert [(u["step"], u["update"]) for u in updates] == [(0, 1), (0, 2), (1, 3), (1, 4)]

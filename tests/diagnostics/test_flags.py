@@ -93,6 +93,15 @@ def test_a_clean_report_raises_nothing() -> None:
     assert raised(report()) == {}
 
 
+def test_answers_that_hung_the_grader_are_said() -> None:
+    assert "grader-timeouts" not in raised(report())
+    assert "grader-timeouts" not in raised(report(models=(model(timed_out_before=0.0, timed_out_after=0.0),)))
+    hung = report(models=(model(timed_out_before=0.0, timed_out_after=0.0125),))
+    flag = next(flag for flag in flags.find(hung, Circumstances(), RULE) if flag.name == "grader-timeouts")
+    assert flag.about == ("m0",)
+    assert flag.evidence.startswith("m0: 0.00 % of its answers before, 1.25 % after training took too long")
+
+
 def test_flags_of_the_setup() -> None:
     assert set(raised(report(), Circumstances(transductive="math500"))) == {"transductive"}
     assert "math500" in raised(report(), Circumstances(transductive="math500"))["transductive"]

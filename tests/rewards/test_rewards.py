@@ -47,6 +47,11 @@ def test_majority(answers, rewards) -> None:
     assert majority_vote(box(*answers), problem_id=["p"] * 4, group_size=4) == list(rewards)
 
 
+def test_votes_count_equal_answers_however_they_are_written() -> None:
+    answers = box("\\frac{1}{2}", "7", "0.5", "50\\%", "7.0", "\\prod_{k=1}^{10^{8}} k", None, "x = \\frac12")
+    assert majority_vote(answers, problem_id=["p"] * 8, group_size=8) == [1, 0, 1, 1, 0, 0, 0, 1]
+
+
 def test_majority_is_per_group() -> None:
     found = majority_vote(box("1", "1", "2", "2"), problem_id=["p", "p", "q", "q"], group_size=2)
     assert found == [1, 1, 1, 1]

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr_bench.errors import UsageError
-from rlvr_bench.scoring import answers_equal, check_gold, grade_response
-from rlvr_bench.scoring.answers import MAX_ANSWER, boxed_answer
+from rlvr_bench.scoring import answers_equal, grade_response
+from rlvr_bench.scoring.answers import MAX_ANSWER, boxed_answer, find_answer
 from rlvr_bench.scoring.behaviour import traits
 
 
@@ -33,6 +32,39 @@ def test_last_whole_box(text, answer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("\\boxed{1} and \\boxed{2}", "1, 2"),
+        ("$x=\\boxed{1}$ or $x=\\boxed{2}$.", "1, 2"),
+        ("\\boxed{1}, \\boxed{2}, \\boxed{3}", "1, 2, 3"),
+        ("\\boxed{5}. In short, \\boxed{5}", "5"),
+        ("\\boxed{5} is wrong; it is \\boxed{6}", "6"),
+        ("\\boxed{5}\n\n\\boxed{6}", "6"),
+        ("\\fbox{7}", "7"),
+        ("\\boxed {7}", "7"),
+        ("Put your answer in \\boxed{}. The answer is 8.", "8"),
+        ("<answer> 9 </answer>", "9"),
+        ("<answer>8</answer> <answer>\\frac{1}{2}</answer>", "\\frac{1}{2}"),
+        ("The final answer is $\\frac{1}{2}$. I hope it is correct.", "\\frac{1}{2}"),
+        ("Final Answer: The final answer is 12. I hope it is correct.", "12"),
+        ("**Answer:** 3.5", "3.5"),
+        ("**Answer: 3.5**", "3.5"),
+        ("the answer is (C)", "(C)"),
+        ("The answer to the question is 7, since 3+4=7.", "7"),
+        ("sum: 3+4=7\n#### 7", "7"),
+        ("so we get 7", None),
+        ("The answer is", None),
+        ("The answer is \\boxed{5", None),
+        ("7", None),
+        (":", None),
+        ("Let me think. 7 7 7", None),
+    ],
+)
+def test_where_the_answer_is(text, answer) -> None:
+    assert find_answer(text) == answer
+
+
+@pytest.mark.parametrize(
     "text", ["\\boxed{" * 100_000, "\\boxed{" + "{" * 500_000, "}" * 500_000, "\\boxed{}" * 60_000]
 )
 def test_hostile_text_takes_linear_time(text) -> None:
@@ -50,7 +82,8 @@ def test_hostile_text_takes_linear_time(text) -> None:
         ("7", " $7$ ", True),
         ("-7", "-07", True),
         ("7", "-7", False),
-        ("7", "7.0", False),
+        ("7", "7.0", True),
+        ("7", "7.1", False),
         ("7", "70", False),
         ("7", "seven", False),
         ("7", "", False),
@@ -70,13 +103,6 @@ def test_whole_numbers(a: int, b: int) -> None:
 def test_any_text_is_survived(text: str) -> None:
     grade_response("7", text)
     assert set(traits(text)) == {"code", "boxed"}
-
-
-def test_gold_that_cannot_be_graded_is_refused_with_its_problem() -> None:
-    check_gold("70", problem="p1")
-    with pytest.raises(UsageError) as caught:
-        check_gold("\\frac{1}{2}", problem="p17")
-    assert "p17" in caught.value.message
 
 
 def test_traits() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from rlvr_bench.backends.data import load_problems
 from rlvr_bench.schema.suite import ProblemSet
-from rlvr_bench.scoring import grade_response
+from rlvr_bench.scoring import grade_responses
 
 
 def problems(*, source: str, count: int, arguments: dict[str, str | int], **_: Any) -> Any:
@@ -18,4 +18,5 @@ def problems(*, source: str, count: int, arguments: dict[str, str | int], **_: A
 def process_results(doc: dict[str, Any], results: list[list[str]]) -> dict[str, float]:
     """Return avg@k: the share right of a problem's k samples; `results` is one list of k responses."""
     samples = results[0]
-    return {"avg_at_k": sum(grade_response(doc["answer"], text) for text in samples) / len(samples)}
+    grades = grade_responses([doc["answer"]] * len(samples), samples)
+    return {"avg_at_k": sum(grade.equal for grade in grades) / len(samples)}

@@ -1,0 +1,133 @@
+"""The shapes that an answer can have, and how they are written: plain data, read by `forms`."""
+
+import re
+from dataclasses import dataclass
+
+ORDER_OPERATORS = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One scalar: its LaTeX, whether it was a percentage, its unit, and the base it is written in."""
+
+    latex: str
+    percent: bool = False
+    unit: str | None = None
+    base: int | None = None
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words; `marked` where LaTeX says that it is text."""
+
+    words: str
+    marked: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice letter, with what was written behind it."""
+
+    letter: str
+    content: "Form | None" = None
+
+
+@dataclass(frozen=True)
+class Items:
+    """Several values: `kind` is list (bare), set, tuple (parentheses), square (brackets) or ratio."""
+
+    kind: str
+    items: "tuple[Form, ...]"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval that is not open on both ends as written, or that an inequality gave, with its variable."""
+
+    left_open: bool
+    right_open: bool
+    low: "Form"
+    high: "Form"
+    variable: str | None = None
+
+
+@dataclass(frozen=True)
+class Union:
+    """A union of intervals or sets."""
+
+    parts: "tuple[Form, ...]"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of a matrix or vector."""
+
+    rows: "tuple[tuple[Form, ...], ...]"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A chain of equations or inequalities: `sides[0] operators[0] sides[1] ...`."""
+
+    operators: tuple[str, ...]
+    sides: "tuple[Form, ...]"
+    latex: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Text whose shape is not known."""
+
+    latex: str
+
+
+Form = Leaf | Text | Choice | Items | Interval | Union | Matrix | Relation | Unknown
+
+
+MINUS_INFINITY, INFINITY = Leaf("-\\infty"), Leaf("\\infty")
+
+
+def is_name(form: Form) -> bool:
+    """Return whether a form is a bare variable, as on the left of an assignment."""
+    return (
+        isinstance(form, Leaf)
+        and re.fullmatch(r"(?:[A-Za-z]|\\[A-Za-z]+)(?:_(?:\w|\{[^{}]*\}))?'*", form.latex) is not None
+    )
+
+
+def latex_of(form: Form) -> str:
+    """Return a form as LaTeX that math-verify can read."""
+    if isinstance(form, Leaf):
+        return form.latex
+    if isinstance(form, Text):
+        return f"\\text{{{form.words}}}"
+    if isinstance(form, Choice):
+        return f"\\text{{{form.letter}}}"
+    if isinstance(form, Unknown | Relation):
+        return form.latex
+    if isinstance(form, Interval):
+        left, right = "[("[form.left_open], "])"[form.right_open]
+        return f"{left}{latex_of(form.low)}, {latex_of(form.high)}{right}"
+    if isinstance(form, Union):
+        return " \\cup ".join(map(latex_of, form.parts))
+    if isinstance(form, Matrix):
+        rows = " \\\\ ".join(" & ".join(map(latex_of, row)) for row in form.rows)
+        return f"\\begin{{pmatrix}} {rows} \\end{{pmatrix}}"
+    inner = (":" if form.kind == "ratio" else ", ").join(map(latex_of, form.items))
+    left, right = {"set": ("\\{", "\\}"), "tuple": ("(", ")"), "square": ("[", "]")}.get(form.kind, ("", ""))
+    return f"{left}{inner}{right}"
+
+
+def words_of(form: Form) -> str | None:
+    """Return letters and digits in lower case, as texts are compared."""
+    if isinstance(form, Text):
+        return re.sub(r"[\W_]+", "", form.words).lower()
+    if isinstance(form, Leaf | Unknown) and form.latex:
+        plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", form.latex)
+        return re.sub(r"[\W_]+", "", plain).lower() if "\\" not in plain else None
+    return None
+
+
+def squeezed(latex: str) -> str:
+    """Return LaTeX without spaces, for comparing it as text."""
+    return latex.replace(" ", "")

@@ -1,0 +1,86 @@
+"""Units of measure, as far as answers need them: which words are units, and which can be converted."""
+
+import re
+from fractions import Fraction
+
+_QUANTITIES: tuple[dict[str, str], ...] = (
+    {"mm": "1/1000", "millimeter": "1/1000", "cm": "1/100", "centimeter": "1/100", "dm": "1/10", "decimeter": "1/10",
+     "m": "1", "meter": "1", "km": "1000", "kilometer": "1000", "inch": "0.0254", "foot": "0.3048",
+     "yd": "0.9144", "yard": "0.9144", "mi": "1609.344", "mile": "1609.344"},
+    {"mg": "1/1000000", "milligram": "1/1000000", "g": "1/1000", "gram": "1/1000", "kg": "1", "kilogram": "1",
+     "lb": "0.45359237", "pound": "0.45359237", "oz": "0.028349523125", "ounce": "0.028349523125"},
+    {"ms": "1/1000", "s": "1", "sec": "1", "second": "1", "min": "60", "minute": "60", "h": "3600", "hr": "3600",
+     "hour": "3600", "day": "86400", "week": "604800"},
+    {"ml": "1/1000", "milliliter": "1/1000", "cl": "1/100", "l": "1", "liter": "1"},
+    {"cent": "1/100", "dollar": "1", "usd": "1"},
+    {"°": "1", "degree": "1", "deg": "1"},
+)  # fmt: skip
+"""Length, mass, time, volume, money, angle: each unit in one of its kind."""
+_TABLE = {
+    name: (quantity, Fraction(factor)) for quantity, table in enumerate(_QUANTITIES) for name, factor in table.items()
+}
+_KNOWN = (
+    "mm|cm|dm|km|mg|kg|ml|mL|cl|ft|lb|lbs|oz|yd|mi|hr|hrs|min|mins|sec|secs|mph|kmh|kph|in|inch|inches|foot|feet|sq|"
+    "deg|degrees?|radians?|square|cubic|per|units?|dollars?|cents?|euros?|rupees|hours?|minutes?|seconds?|days?|"
+    "weeks?|months?|years?|(?:centi|milli|kilo|deci)?(?:meters?|metres?|grams?|lit(?:er|re)s?)|miles?|yards?|"
+    "pounds?|ounces?|gallons?|acres?"
+)
+UNIT_WORDS = rf"(?:(?:{_KNOWN})(?![A-Za-z])|(?<= )[a-z]*[aeiou][a-z]*(?<=[a-z]{{3}})(?![A-Za-z]))"
+"""A regular expression of unit words without \\text: a known unit, or any word of three letters after a space."""
+
+
+def unit_of(text: str) -> str | None:
+    """Return a unit in one spelling: singular, lower case, powers as ^n; None for nothing."""
+    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace("{", "").replace("}", "").strip().lower()
+    words = words.replace("metre", "meter").replace("litre", "liter")
+    found: list[str] = []
+    power = ""
+    for word in re.findall(r"[a-z]+|°|/|\^-?\d", words):
+        if word in ("square", "sq", "cubic", "cu"):
+            power = "^2" if word.startswith("s") else "^3"
+        elif word[0] == "^":
+            power = ""
+            if found:
+                found[-1] += word
+        else:
+            plain = (
+                word if word in ("s", "ms", "/") or word.endswith(("ss", "foot", "feet")) else word.removesuffix("s")
+            )
+            plain = "inch" if plain in ("inche", "in") else "foot" if plain in ("feet", "ft") else plain
+            found.append(("/" if plain == "per" else plain) + power)
+            power = ""
+    return " ".join(found) or None
+
+
+def conversion(gold: str | None, answer: str | None) -> Fraction | None:
+    """Return the factor from the answer's unit to the gold's where both are known and differ, else None.
+
+    None means that the bare numbers are compared: a missing, equal or unknown unit decides nothing.
+    """
+    if gold is None or answer is None or gold == answer:
+        return None
+    one, other = _measure(gold), _measure(answer)
+    if one is None or other is None or one[0] != other[0] or one[1] == other[1]:
+        return None
+    return other[1] / one[1]
+
+
+def comparable(gold: str | None, answer: str | None) -> bool:
+    """Return whether two units measure the same quantity."""
+    one, other = _measure(gold or ""), _measure(answer or "")
+    return one is not None and other is not None and one[0] == other[0]
+
+
+def of_other_kind(gold: str | None, answer: str | None) -> bool:
+    """Return whether two known units measure different things, as money and angles; areas and lengths do not."""
+    one, other = _measure(gold or ""), _measure(answer or "")
+    return one is not None and other is not None and one[0][0] != other[0][0]
+
+
+def _measure(unit: str) -> tuple[tuple[int, int], Fraction] | None:
+    name, _, power = unit.partition("^")
+    known = _TABLE.get(name)
+    if known is None or (power and not power.isdigit()):
+        return None
+    n = int(power or 1)
+    return (known[0], n), known[1] ** n
