@@ -2,7 +2,8 @@
 
 The same rules serve rewards, voting and evaluation, in this order: the last boxed answer; the last
 `<answer>...</answer>`; the last "the answer is ..." or "answer: ..."; the last "#### ...". The last number in a text is
-never taken for its answer: any text with a number in it would then have one.
+never taken for its answer: any text with a number in it would then have one. Where a `</think>` ends the thinking, what
+follows it is looked at first.
 """
 
 import re
@@ -13,12 +14,15 @@ TAIL = 2_000
 """An answer that is stated, not boxed, stands within this many last characters."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACES = re.compile(r"\\[{}\\]|[{}]")
+_BARE_BOX = re.compile(r"\\boxed\s*(-?\d+(?:\.\d+)?|(?<=\s)[A-Za-z](?![A-Za-z]))")
 _JOINTS = re.compile(r"\\(?:text|mbox|quad|qquad|[,;()\[\] ])|and|or|[A-Za-z]\s*=|[\s$,;{}]")
 _STATED = re.compile(
     r"(?:answer|solution)(?:\s+to[^.:\n]{0,60})?\s*(?:\*\*)?\s*(?:is|=|:)\s*(?:\*\*)?\s*:?\s*", re.IGNORECASE
 )
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _MATH = re.compile(r"^(?:\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])", re.DOTALL)
+_MORE = re.compile(r"\s*(?:,|or\b|and\b)\s*\S")
 _HASHES = re.compile(r"^####\s*(.+)$", re.MULTILINE)
 _SENTENCE_END = re.compile(r"\.\s|\.$|\n|\*\*|,\s+(?:which|because|since|so)\b|I hope")
 
@@ -33,16 +37,13 @@ def _boxes(text: str) -> list[tuple[int, int, str]]:
     end = len(text)
     for start, inner in reversed(starts):
         depth = 1
-        for i in range(inner, end):
-            if text[i] == "{":
-                depth += 1
-            elif text[i] == "}":
-                depth -= 1
-                if depth == 0:
-                    content = text[inner:i].strip()
-                    if content and len(content) <= MAX_ANSWER:
-                        found.append((start, i + 1, content))
-                    break
+        for match in _BRACES.finditer(text, inner, end):
+            depth += {"{": 1, "}": -1}.get(match.group(), 0)
+            if depth == 0:
+                content = text[inner : match.start()].strip()
+                if len(content) <= MAX_ANSWER and any(c.isalnum() or c in "\\∞∅" for c in content):
+                    found.append((start, match.end(), content))
+                break
         if len(found) >= 2 and not _joined(text, found):
             return found[:-1]
         if len(found) > 16:
@@ -67,7 +68,8 @@ def boxed_answer(text: str) -> str | None:
     """
     contents = [content for _, _, content in reversed(_boxes(text))]
     if not contents:
-        return None
+        bare = _BARE_BOX.findall(text[-TAIL:])
+        return bare[-1] if bare else None
     if len(set(contents)) == 1:
         return contents[0]
     joined = ", ".join(contents)
@@ -89,10 +91,12 @@ def _said(tail: str) -> list[str]:
     matches = list(_STATED.finditer(tail))
     if matches:
         rest = tail[matches[-1].end() :]
-        if math := _MATH.match(rest):
+        math = _MATH.match(rest)
+        if math and not _MORE.match(rest, math.end()):
             found.append(next(g for g in math.groups() if g))
         else:
-            found.append(_SENTENCE_END.split(rest, maxsplit=1)[0][:120])
+            said = _SENTENCE_END.split(rest, maxsplit=1)[0][:120]
+            found.append(said.replace("$", "") if math else said)
     if hashes := _HASHES.findall(tail):
         found.append(hashes[-1])
     return found
@@ -100,4 +104,7 @@ def _said(tail: str) -> list[str]:
 
 def find_answer(text: str) -> str | None:
     """Return the final answer of a response by the rules of this module, or None."""
+    _, thought, said = text.rpartition("</think>")
+    if thought and (answer := find_answer(said)):
+        return answer
     return boxed_answer(text) or stated_answer(text)

@@ -70,6 +70,8 @@ def compare(gold: str, answer: str) -> bool:
             basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
         ),
     )
+    if any(set("$\n") & set(text) for text in (gold, answer)):
+        return False  # a text that ends the formula it stands in would be read as several
     parsed = [parse(f"${text}$", [latex], fallback_mode="no_fallback", parsing_timeout=None) for text in (gold, answer)]
     return all(parsed) and bool(verify(*parsed, timeout_seconds=None))
 

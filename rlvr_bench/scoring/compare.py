@@ -7,9 +7,20 @@ The conventions are listed in docs/grading.md, each with its cases.
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
-from rlvr_bench.scoring.relations import all_named, both_define, letters_of, named, numbered, proportional, value_of
+from rlvr_bench.scoring.relations import (
+    all_named,
+    both_define,
+    by_name,
+    letters_of,
+    named,
+    numbered,
+    proportional,
+    stated,
+    value_of,
+)
 from rlvr_bench.scoring.scalars import is_share, same_in_bases, with_unit_of
 from rlvr_bench.scoring.shapes import (
+    BARE,
     INFINITY,
     MINUS_INFINITY,
     ORDER_OPERATORS,
@@ -23,6 +34,7 @@ from rlvr_bench.scoring.shapes import (
     Text,
     Union,
     Unknown,
+    askable,
     is_name,
     latex_of,
     squeezed,
@@ -75,13 +87,16 @@ class Comparison:
         if isinstance(gold, Text) or isinstance(answer, Text):
             return self._text(gold, answer)
         gold, answer = _lone(gold), _lone(answer)
+        if isinstance(gold, Leaf) and isinstance(answer, Items) and answer.kind in BARE:
+            return _all(isinstance(item, Leaf) and self.equal(gold, item) for item in answer.items)
+        if isinstance(answer, Leaf) and isinstance(gold, Items) and gold.kind in BARE:
+            return _all(isinstance(item, Leaf) and self.equal(item, answer) for item in gold.items)
         if isinstance(gold, Leaf) and isinstance(answer, Leaf):
             return self._leaf(gold, answer)
         if isinstance(gold, Matrix) or isinstance(answer, Matrix):
             return self._matrix(gold, answer)
         if isinstance(gold, Union) or isinstance(answer, Union):
-            parts, others = _parts(gold), _parts(answer)
-            return self._unordered(parts, others)
+            return self._unordered(_parts(gold), _parts(answer))
         if isinstance(gold, Interval) or isinstance(answer, Interval):
             return self._interval(gold, answer)
         if isinstance(gold, Items) and isinstance(answer, Items):
@@ -94,12 +109,13 @@ class Comparison:
         if isinstance(gold, Choice) and isinstance(answer, Choice):
             return gold.letter == answer.letter
         if isinstance(gold, Choice):
-            if isinstance(answer, Leaf | Text) and words_of(answer) == gold.letter.lower():
+            if isinstance(answer, Leaf | Text) and (words_of(answer) or "").upper() == gold.letter:
                 return True
             return gold.content is not None and self.equal(gold.content, answer)
         assert isinstance(answer, Choice)
-        if words_of(gold) == answer.letter.lower():
-            return True
+        letter = words_of(gold)
+        if letter and len(letter) == 1:
+            return letter == answer.letter
         return answer.content is not None and self.equal(gold, answer.content)
 
     def _unknown(self, gold: Form, answer: Form) -> bool | None:
@@ -109,7 +125,10 @@ class Comparison:
         g, a = latex_of(gold), latex_of(answer)
         if squeezed(g) == squeezed(a):
             return True
-        return self.ask(g, a) if g and a else False
+        return self._asked(g, a) if g and a else False
+
+    def _asked(self, gold: str, answer: str) -> bool | None:
+        return self.ask(gold, answer) if askable(gold) and askable(answer) else False
 
     def _text(self, gold: Form, answer: Form) -> bool | None:
         one, other = words_of(gold), words_of(answer)
@@ -121,6 +140,8 @@ class Comparison:
         answer = with_unit_of(gold, answer)
         if of_other_kind(gold.unit, answer.unit):
             return False
+        if answer.unit == "°" and gold.unit is None and "\\pi" in gold.latex:
+            return False  # an angle in radians was asked for
         factor = conversion(gold.unit, answer.unit)
         latex = answer.latex
         if factor is not None:
@@ -142,7 +163,7 @@ class Comparison:
             return False
         if "\\infty" in gold or "\\infty" in answer:
             return False
-        return self.ask(gold, answer)
+        return self._asked(gold, answer)
 
     def _matrix(self, gold: Form, answer: Form) -> bool | None:
         one, other = _rows(gold), _rows(answer)
@@ -168,15 +189,35 @@ class Comparison:
     def _items(self, gold: Items, answer: Items) -> bool | None:
         if gold.kind == "ratio" or answer.kind == "ratio":
             return self._ratio(gold, answer) if gold.kind == answer.kind else False
-        pair = len(gold.items) == 2
-        if pair and (gold.kind == "square" != answer.kind or {gold.kind, answer.kind} == {"tuple", "square"}):
-            return False  # [a, b] is an interval, (a, b) a point or an open one
-        named = all_named(gold.items)
-        if gold.kind in _ORDERED or (named and not any(isinstance(item, Relation) for item in answer.items)):
-            if len(gold.items) != len(answer.items):
-                return False
-            return _all(self.equal(g, a) for g, a in zip(gold.items, answer.items, strict=True))
-        return self._unordered(gold.items, answer.items)
+        if _other_kind(gold, answer):
+            return False
+        asked, given = gold.items, answer.items
+        if gold.kind in _ORDERED and all_named(given):
+            return self._in_order(asked, by_name(given))
+        if gold.kind in _ORDERED:
+            return self._in_order(asked, given)
+        if all_named(asked) and not any(isinstance(item, Relation) for item in given):
+            orders = [by_name(asked)] if answer.kind in _ORDERED else [asked, by_name(asked)]
+            return _any(self._in_order(order, given) for order in orders)
+        if gold.kind in BARE and answer.kind in BARE:
+            return self._paired(asked, given)
+        return self._unordered(asked, given)
+
+    def _paired(self, gold: tuple[Form, ...], answer: tuple[Form, ...]) -> bool | None:
+        """Compare bare lists without order: each value as often as the gold has it."""
+        left, unsure = list(answer), len(gold) == len(answer)
+        for g in gold:
+            verdicts = [self.equal(g, a) for a in left]
+            if True in verdicts:
+                left.pop(verdicts.index(True))
+            elif None not in verdicts:
+                unsure = False
+        if len(gold) == len(answer) and not left:
+            return True
+        return None if unsure else False
+
+    def _in_order(self, gold: tuple[Form, ...], answer: tuple[Form, ...]) -> bool | None:
+        return len(gold) == len(answer) and _all(map(self.equal, gold, answer))
 
     def _unordered(self, gold: tuple[Form, ...], answer: tuple[Form, ...]) -> bool | None:
         forward = [_any(self.equal(g, a) for a in answer) for g in gold]
@@ -197,17 +238,15 @@ class Comparison:
     def _relation(self, gold: Form, answer: Form) -> bool | None:
         if not isinstance(gold, Relation):
             assert isinstance(answer, Relation)
-            if isinstance(gold, Interval | Union) and set(answer.operators) != {"="}:
-                return self.ask(latex_of(gold), answer.latex)
+            if isinstance(gold, Interval | Union) and set(answer.operators) <= set(ORDER_OPERATORS):
+                return self._asked(latex_of(gold), answer.latex)
             value = value_of(answer, names_last=not is_name(gold))
-            if answer.sides[-1] == Leaf("0") and not named(answer.sides[0]) and value == answer.sides[-1]:
-                return False  # an equation of a curve, not a value of 0
             if isinstance(gold, Items) and isinstance(value, Leaf) and len(gold.items) != 1:
                 return False
             return False if value is None else self.equal(gold, value)
         if not isinstance(answer, Relation):
-            if isinstance(answer, Interval | Union) and set(gold.operators) != {"="}:
-                return self.ask(gold.latex, latex_of(answer))
+            if isinstance(answer, Interval | Union) and set(gold.operators) <= set(ORDER_OPERATORS):
+                return self._asked(gold.latex, latex_of(answer))
             value = value_of(gold)
             return False if value is None or not named(gold.sides[0]) else self.equal(value, answer)
         if set(gold.operators) == set(answer.operators) == {"="}:
@@ -216,6 +255,8 @@ class Comparison:
 
     def _equation(self, gold: Relation, answer: Relation) -> bool | None:
         g, a = gold.sides[0], answer.sides[0]
+        if not stated(answer):
+            return False
         same = squeezed(latex_of(g)) == squeezed(latex_of(a))
         if same:
             return self.equal(gold.sides[-1], answer.sides[-1])
@@ -227,7 +268,7 @@ class Comparison:
             return self.equal(gold.sides[-1], answer.sides[-1])
         if self.exact and (verdict := proportional(gold, answer)) is not None:
             return verdict
-        return self.ask(gold.latex, answer.latex)
+        return self._asked(gold.latex, answer.latex)
 
     def _chain(self, gold: Relation, answer: Relation) -> bool | None:
         """Compare inequalities side by side, as written or turned around; else math-verify decides."""
@@ -240,7 +281,16 @@ class Comparison:
                 and _all(map(self.equal, gold.sides, candidate)) is True
             ):
                 return True
-        return self.ask(gold.latex, answer.latex)
+        return self._asked(gold.latex, answer.latex)
+
+
+def _other_kind(gold: Items, answer: Items) -> bool:
+    """Return whether two kinds of several values cannot mean the same: a set no point, a point no interval."""
+    kinds = {gold.kind, answer.kind}
+    if ("or" in kinds and kinds & set(_ORDERED)) or kinds in ({"set", "tuple"}, {"set", "square"}):
+        return True
+    pair = len(gold.items) == 2
+    return pair and (kinds == {"tuple", "square"} or (gold.kind == "square" != answer.kind))
 
 
 def _kind(form: Form) -> str | None:
@@ -261,12 +311,21 @@ def _lone(form: Form) -> Form:
 
 
 def _parts(form: Form) -> tuple[Form, ...]:
+    if isinstance(form, Items) and form.kind in BARE:
+        return form.items
     return form.parts if isinstance(form, Union) else (form,)
 
 
 def _rows(form: Form) -> tuple[tuple[Form, ...], ...] | None:
     if isinstance(form, Matrix):
         return form.rows
+    if (
+        isinstance(form, Items)
+        and form.kind == "square"
+        and all(isinstance(i, Items) and i.kind == "square" for i in form.items)
+    ):
+        rows = tuple(item.items for item in form.items if isinstance(item, Items))
+        return rows if len(set(map(len, rows))) == 1 else None
     if isinstance(form, Items) and form.kind in (*_ORDERED, "list") and form.items:
         return (form.items,)
     return None

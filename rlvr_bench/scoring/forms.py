@@ -11,6 +11,7 @@ from functools import lru_cache
 from rlvr_bench.scoring.normal import normalise
 from rlvr_bench.scoring.scalars import leaf_of
 from rlvr_bench.scoring.shapes import (
+    BARE,
     INFINITY,
     MINUS_INFINITY,
     ORDER_OPERATORS,
@@ -25,26 +26,41 @@ from rlvr_bench.scoring.shapes import (
     Union,
     Unknown,
     is_name,
+    latex_of,
 )
+from rlvr_bench.scoring.units import changes
+from rlvr_bench.scoring.values import near_values, scalar_of
 
 MAX_NESTING = 12
 MAX_ITEMS = 64
 
 
 _SCAN = re.compile(
-    r"\\\{|\\\}|\\begin\b|\\end\b|\\text\{\s*,?\s*(?:and|or|AND|OR)\s*,?\s*\}|\\(?:le|ge|ne|in|approx|equiv|cup|Leftrightarrow)\b"
+    r"\\\{|\\\}|\\begin\b|\\end\b|\\text\{\s*,?\s*(?:and|or|AND|OR)\s*,?\s*\}"
+    r"|\\(?:le|ge|ne|in|approx|equiv|cup|Leftrightarrow)\b"
     r"|\\[A-Za-z]+|:=|[()\[\]{},;:=<>]|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|\\\\"
 )
 _OPEN, _CLOSE = {"(", "[", "{", "\\{", "\\begin"}, {")", "]", "}", "\\}", "\\end"}
 _RELATIONS = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in", "\\approx", ":=", "\\equiv"}
 _WRITTEN = re.compile(r"^[A-Za-z][A-Za-z' .,\-]*$")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
-_CHOICE = re.compile(r"^(?:\(([A-Ja-j])\)|([A-J])[.):]?|\{([A-J])\})$")
-_LABELLED = re.compile(r"^(?:\\text\{\s*\(?([A-J])\)?[.:]?\s*\}|\(([A-J])\)(?= )|([A-J])[.:)](?= ))\s*(.+)$", re.DOTALL)
+_CHOICE = re.compile(r"^(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer):? )?(?:\(([A-Ja-j])\)|([A-J])[.):]?|\{([A-J])\})$")
+_LABELLED = re.compile(
+    r"^(?:(?:\\text\{)?\s*[Oo]ption:?\s*\}?\s*)?"
+    r"(?:\\text\{\s*\(?([A-J])[).:]\s*\}|\(([A-J])\)(?=\s|\d)|([A-J])[.:)](?= ))"
+    r"\s*([\w\\$(\[.-].*)$",
+    re.DOTALL,
+)
+_OTHER_LABEL = re.compile(
+    r"\([A-J]\)|(?<![A-Za-z])(?:or|and|not|wrong|incorrect|if|[A-J][.)])(?![A-Za-z])|\\text\{\s*\(?[A-J]\b"
+)
 _MATRIX = re.compile(r"^\\begin\{([pbBv]?(?:small)?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\1\}$", re.DOTALL)
 _BUILDER = re.compile(r"^[A-Za-z]\s*(?:\\in\s*\\R\s*)?[|:]\s*(.+)$", re.DOTALL)
-_FOR_ALL = re.compile(r"(?<=\S)\s*[,;]?\s*(?:\\text\{\s*(?:for|where)\s*\}\s*)?\(?\s*[kmn]\s*\\in\s*\\Z\s*\)?$")
-_NOTE = re.compile(r"(?<=\S)\s*(?:\\text\{\s*\([^{}]*\)\s*\}|\((?:since|because|where|by|as|for|if|when)\b[^()]*\))$")
+_FOR_ALL = re.compile(r"(?<=\S)\s*[,;]?\s*(?:\\text\{\s*(?:for|where)\s*\}\s*)?\(?\s*[kmn]\s*\\in\s*\\[ZN]\s*\)?$")
+_EVERY = re.compile(r"(?<=\S)\s*,?\s*\\text\{\s*,?\s*for (?:all|every|any|each|some)\b[^{}]*\}[^,;=]*$")
+_NOTE = re.compile(
+    r"(?<=\S)\s*(?:\\text\{\s*\([^{}\d]*[a-z]{3}[^{}\d]*\)\s*\}|\((?:since|because|where|by|as|for)\b[^()]*\))$"
+)
 _TIME = re.compile(r"^\d{1,2}:\d\d\s*(?:\\text\{)?\s*[AaPp]\.?[Mm]\.?\s*\}?$")
 _EMPTY = {"\\emptyset", "\\{\\}", "\\{ \\}"}
 _REALS = {"\\R", "(-\\infty,\\infty)", "\\text{all real numbers}", "\\text{all reals}", "all real numbers", "all reals"}
@@ -72,9 +88,8 @@ def _form(text: str, nesting: int) -> Form:
         return Text(text.replace("\\text", ""), marked=True)
     if (written := _written(text)) is not None:
         return written
-    if (labelled := _LABELLED.match(text)) and (content := labelled.group(4).strip()):
-        letter = next(g for g in labelled.groups()[:3] if g)
-        return Choice(letter, _form(content, nesting + 1))
+    if (labelled := _LABELLED.match(text)) and not _OTHER_LABEL.search(content := labelled.group(4).strip()):
+        return Choice(next(g for g in labelled.groups()[:3] if g), _form(content, nesting + 1))
     marks = _marks(text)
     if marks is None:
         return Unknown(text)
@@ -90,12 +105,20 @@ def _form(text: str, nesting: int) -> Form:
         if wanted == ("\\cup",):
             return Union(tuple(_form(part, nesting + 1) for part in parts))
         kept = [part for part in parts if part.strip()]
-        return _list(kept, nesting) if kept else Unknown(text)
+        words = {mark for _, _, mark in found}
+        return (
+            _list(kept, nesting, "or" if "or" in words else "and" if "and" in words else "list")
+            if kept
+            else Unknown(text)
+        )
     return _single(text, [m for m in marks if m[2] == ":"], nesting)
 
 
 def _tidy(text: str) -> str:
-    text = _FOR_ALL.sub("", _NOTE.sub("", text.strip())).strip()
+    text = text.strip()
+    if (note := _NOTE.search(text)) and not changes(note.group()):
+        text = text[: note.start()].strip()
+    text = _FOR_ALL.sub("", _EVERY.sub("", text)).strip()
     while text.endswith((".", ",", ";")) and not text.endswith("..."):
         text = text[:-1].strip()
     return text
@@ -134,7 +157,7 @@ def _marks(text: str) -> list[tuple[int, int, str]] | None:
                 return None
         elif depth == 0 and (mark[0] != "\\" or mark in _RELATIONS or mark == "\\cup" or mark.startswith("\\text{")):
             if mark.startswith("\\text{"):
-                mark = "and"
+                mark = "or" if "or" in mark.lower() else "and"
             found.append((match.start(), match.end(), mark))
     return found if depth == 0 else None
 
@@ -147,20 +170,53 @@ def _cut(text: str, marks: Iterable[tuple[int, int, str]]) -> list[str]:
     return [*parts, text[last:]]
 
 
-def _list(parts: Sequence[str], nesting: int) -> Form:
+def _list(parts: Sequence[str], nesting: int, joined: str = "list") -> Form:
     forms = [_form(part, nesting + 1) for part in parts]
     if len(forms) == 1:
         return forms[0]
     first = forms[0]
     alone = not any(isinstance(form, Relation | Interval) for form in forms[1:])
-    if alone and isinstance(first, Relation) and first.operators[-1] in ("=", "\\in"):
+    if alone and isinstance(first, Relation) and first.operators == ("=",) and _names(first.sides[0]):
         forms[0] = first.sides[-1]  # x = 1, 2: the name stands for all
     flat: list[Form] = []
     for form in forms:
-        flat += form.items if isinstance(form, Items) and form.kind == "list" else (form,)
-    if len(flat) > 1 and all(isinstance(form, Interval) and form.variable for form in flat):
-        return Union(tuple(flat))
-    return Items("list", tuple(flat))
+        flat += form.items if isinstance(form, Items) and form.kind in BARE else (form,)
+    if all(isinstance(form, Interval | Union) for form in flat):
+        return _joined_intervals([form for form in flat if isinstance(form, Interval | Union)], joined)
+    return Items("or" if joined == "or" else "list", tuple(flat))
+
+
+def _joined_intervals(found: list[Interval | Union], joined: str) -> Form:
+    """Join inequalities: "or" unites, "and" intersects, a comma does what leaves something."""
+    both = _overlap(found)
+    if both is not None and joined != "or":
+        return both
+    if joined == "and" and all(isinstance(form, Interval) and form.variable for form in found):
+        return Unknown(" \\wedge ".join(map(latex_of, found)))
+    return Union(tuple(part for form in found for part in (form.parts if isinstance(form, Union) else (form,))))
+
+
+def _overlap(found: list[Interval | Union]) -> Interval | None:
+    """Return the interval between a lower and an upper bound of one variable, or None."""
+    if len(found) != 2 or not all(isinstance(form, Interval) and form.variable for form in found):
+        return None
+    low, high = sorted(found, key=lambda form: isinstance(form, Interval) and form.low == MINUS_INFINITY)
+    assert isinstance(low, Interval) and isinstance(high, Interval)
+    if low.variable != high.variable or low.high != INFINITY or high.low != MINUS_INFINITY:
+        return None
+    a, b = scalar_of(latex_of(low.low)), scalar_of(latex_of(high.high))
+    values = [
+        None if x is None else x.exact if x.exact is not None else (x.positive[0] if x.positive else None)
+        for x in (a, b)
+    ]
+    if any(value is None for value in values) or not float(abs(values[0])) < float("inf"):  # type: ignore[arg-type]
+        return None
+    below = float(complex(values[0]).real) < float(complex(values[1]).real)  # type: ignore[arg-type]
+    return Interval(low.left_open, high.right_open, low.low, high.high, low.variable) if below else None
+
+
+def _names(form: Form) -> bool:
+    return is_name(form) or (isinstance(form, Items) and all(map(is_name, form.items)))
 
 
 def _relation(text: str, operators: list[str], parts: Sequence[str], nesting: int) -> Form:
@@ -173,16 +229,39 @@ def _relation(text: str, operators: list[str], parts: Sequence[str], nesting: in
     if not all(part.strip() for part in parts):
         return Unknown(text)
     if "\\approx" in operators:
-        # an exact value and its approximation: the exact value is the answer
-        at = operators.index("\\approx")
-        kept = _cut(text, [])[0].split("\\approx")[0]
-        return _form(kept, nesting + 1) if at or parts[0] else Unknown(text)
+        # an exact value and its approximation: the exact value is the answer, if the other is near
+        exact, _, near = text.partition("\\approx")
+        form, value = _form(exact, nesting + 1), _form(near, nesting + 1)
+        left = form.sides[-1] if isinstance(form, Relation) else form
+        one, other = (scalar_of(f.latex) if isinstance(f, Leaf) else None for f in (left, value))
+        return form if one and other and near_values(one, other) else Unknown(text)
     operators = ["=" if op in (":=", "\\equiv") else op for op in operators]
     sides = tuple(_form(part, nesting + 1) for part in parts)
-    if operators == ["\\in"]:
-        return sides[1]
+    if operators == ["\\in"] and _names(sides[0]):
+        inside = sides[1]
+        if (
+            isinstance(inside, Items)
+            and inside.kind in ("tuple", "square")
+            and len(inside.items) == 2
+            and is_name(sides[0])
+        ):
+            is_open = inside.kind == "tuple"
+            return Interval(is_open, is_open, *inside.items)
+        return inside
+    if operators == ["="]:
+        sides = _in_order(*sides)
     relation = Relation(tuple(operators), sides, text)
     return _as_interval(relation) or relation
+
+
+def _in_order(names: Form, values: Form) -> tuple[Form, Form]:
+    """Return (y, x) = (5, 4) as (x, y) = (4, 5): coordinates go by the alphabet."""
+    if not isinstance(names, Items) or not _names(names) or not isinstance(values, Items):
+        return names, values
+    if len(names.items) != len(values.items) or names.kind not in ("tuple", "square"):
+        return names, values
+    pairs = sorted(zip(names.items, values.items, strict=True), key=lambda pair: latex_of(pair[0]))
+    return Items(names.kind, tuple(n for n, _ in pairs)), Items(values.kind, tuple(v for _, v in pairs))
 
 
 def _as_interval(relation: Relation) -> Interval | None:
@@ -224,7 +303,7 @@ def _single(text: str, colons: list[tuple[int, int, str]], nesting: int) -> Form
         return bracketed
     if "\\pm" in text or "\\mp" in text:
         return _plus_minus(text, nesting)
-    if "\\cap" in text or "\\setminus" in text or "\\{" in text:
+    if "\\not" in text or "\\cap" in text or "\\setminus" in text or "\\{" in text:
         return Unknown(text)
     return leaf_of(text)
 
@@ -248,11 +327,12 @@ def _bracketed(text: str, nesting: int) -> Form | None:
         return Unknown(text)
     if left == "\\{" and right == "\\}":
         if builder := _BUILDER.match(inner):
-            return _form(builder.group(1), nesting + 1)
+            found = _form(builder.group(1), nesting + 1)
+            return found if isinstance(found, Interval | Union | Relation) else Unknown(text)
         if re.search(r"\||:|\.\.\.", inner):
             return Unknown(text)
         found = _list(parts, nesting)
-        return Items("set", found.items if isinstance(found, Items) and found.kind == "list" else (found,))
+        return Items("set", found.items if isinstance(found, Items) and found.kind in BARE else (found,))
     if len(parts) == 1:
         return _form(inner, nesting + 1) if (left, right) in (("(", ")"), ("[", "]")) else Unknown(text)
     forms = tuple(_form(part, nesting + 1) for part in parts)

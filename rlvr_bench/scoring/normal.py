@@ -23,7 +23,7 @@ _UNICODE = {
     "⅕": "\\frac{1}{5}", "⅙": "\\frac{1}{6}", "⅛": "\\frac{1}{8}", "º": "°", "˚": "°", "′": "'", "’": "'", "‘": "'",
     "“": '"', "”": '"', "％": "%", "…": "...", "⋯": "...", "∠": "\\angle ", "ⅇ": "e", "ⅈ": "i", "¢": "\\text{ cents}",
     "₀": "_0", "₁": "_1", "₂": "_2", "₃": "_3", "₄": "_4", "₅": "_5", "₆": "_6", "₇": "_7", "₈": "_8", "₉": "_9",
-    "⟨": "(", "⟩": ")", "，": ", ", "；": "; ", "：": ":", "、": ", ",
+    "或": " or ", "和": " and ", "∶": ":", "⟨": "(", "⟩": ")", "，": ", ", "；": "; ", "：": ":", "、": ", ",
 }  # fmt: skip
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ]+")
@@ -47,15 +47,15 @@ _SAME = {
     "reals": "R", "setminus": "setminus", "backslash": "setminus", "land": " and ", "lor": " or ", "wedge": " and ",
     "vee": " or ", "tg": "tan", "ctg": "cot", "cosec": "csc", "arctg": "arctan", "varphi": "phi", "epsilon": "epsilon",
     "varepsilon": "epsilon", "to": "rightarrow", "percent": "%", "textdollar": "\\$", "slash": "/", "bmod": "mod",
-    "iff": "Leftrightarrow", "simeq": "approx", "doteq": "approx", "sim": "approx", "fallingdotseq": "approx",
+    "iff": "Leftrightarrow", "simeq": "approx", "doteq": "approx", "bigcup": "cup", "fallingdotseq": "approx",
     "infin": "infty", "sgn": "sgn", "le": "le", "ge": "ge", "prime": "'", "mathop": "operatorname", "part": "part",
 }  # fmt: skip
-_TEXT = set(
-    "text mbox hbox textbf textit textrm textsf textsc texttt textnormal textup emph underline "
-    "mathrm mathsf mathtt operatorname".split()
-)
-_FONT = set("mathbf mathit boldsymbol bm vec overrightarrow hat widehat mathcal mathfrak mathnormal".split())
-_BLACKBOARD = re.compile(r"\\mathbb\s*\{?\s*([A-Z])\s*\}?|\\mathbf\s*\{\s*([RZQNC])\s*\}")
+_TEXT = set("text mbox hbox textbf textit textrm textsf textsc texttt textnormal textup emph underline".split())
+_UPRIGHT = set("mathrm mathsf mathtt operatorname mathbf mathit boldsymbol bm mathcal mathfrak mathnormal".split())
+_ACCENT = set("vec overrightarrow hat widehat therefore".split())
+_FUNCTIONS = set("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp gcd lcm max min det".split())
+_UNIT_LETTERS = set("msghLlNJWVA")
+_BLACKBOARD = re.compile(r"\\mathbb\s*\{?\s*([A-Z])\s*\}?|\\mathbf\s*\{\s*([RZQN])\s*\}")
 
 _WORDS = re.compile(
     r"(?<![\\A-Za-z{])(sqrt|cbrt|pi|infinity|infty|inf|arcsin|arccos|arctan|asin|acos|atan|sinh|cosh|tanh|"
@@ -70,7 +70,7 @@ _LEADING = re.compile(
 )
 _ROW = "\x1e"
 """Stands for a row's end while other backslashes are read; control characters are gone by then."""
-_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
+_THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)")
 _SPACED = re.compile(r"(?<![\d.,^_/])[1-9]\d{0,2}(?: \d{3})+(?![\d,/])")
 _POWERS = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _LARGE = re.compile(
@@ -99,10 +99,29 @@ def unwrap(text: str) -> str:
             if whole and start not in inner and end not in inner:
                 text = inner
                 break
+        if (
+            text.startswith("{")
+            and text.endswith("}")
+            and "\\choose" not in text
+            and "\\over" not in text
+            and _one_group(text)
+        ):
+            text = text[1:-1]
         if text.startswith(("\\boxed", "\\fbox")) and (found := boxed_answer(text)) and text.endswith("}"):
             text = found
         if text == before:
             return text
+
+
+def _one_group(text: str) -> bool:
+    """Return whether the first brace closes at the very end."""
+    depth = 0
+    for i, c in enumerate(text):
+        if c in "{}" and (i == 0 or text[i - 1] != "\\"):
+            depth += 1 if c == "{" else -1
+            if depth == 0:
+                return i == len(text) - 1
+    return False
 
 
 def normalise(answer: str) -> str:
@@ -124,6 +143,7 @@ def _from_unicode(text: str) -> str:
     text = _SUPERSCRIPTS.sub(lambda m: "^{" + m.group().translate(_SUPERSCRIPT) + "}", text)
     text = _UNICODE_ROOT.sub(lambda m: _ROOT[m.group(1)] + "{" + (m.group(2) or "").strip("()") + "}", text)
     text = "".join(_UNICODE.get(c, c) for c in text)
+    text = re.sub(r"(?<=[\d)}\]])\s*(?:\\text\{\s*)?[\u4e00-\u9fff]+\s*\}?$", "", text)  # counting words and units
     return unicodedata.normalize("NFKC", text)
 
 
@@ -131,6 +151,7 @@ def _from_markup(text: str) -> str:
     if "\\\\" in text:
         # a doubled backslash before a letter is a slip of escaping; elsewhere it ends a matrix row
         text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text) if "\\begin" not in text else text
+        text = re.sub(r"\\\\\[-?[\d.]+\s*[a-z]+\]", _ROW, text)
         text = text.replace("\\\\", _ROW)
     text = _apply(_BEFORE_COMMANDS, text)
     if "\\" in text:
@@ -156,7 +177,7 @@ def _apply(rules: Iterable[Rule], text: str) -> str:
 
 def _cases(match: re.Match[str]) -> str:
     """Return a system of equations as a list."""
-    return ", ".join(part.strip().rstrip(",").replace("&", "") for part in match.group(1).split(_ROW) if part.strip())
+    return ", ".join(part.strip().rstrip(",").replace("&", "") for part in match.group(2).split(_ROW) if part.strip())
 
 
 def _command(match: re.Match[str]) -> str:
@@ -167,10 +188,22 @@ def _command(match: re.Match[str]) -> str:
         return " "
     if name in _TEXT:
         return "\\text"
-    if name in _FONT:
+    if name in _UPRIGHT:
+        return "\\mathrm"
+    if name in _ACCENT:
         return ""
     same = _SAME.get(name, name)
     return f"\\{same} " if same.isalpha() else same
+
+
+def _upright(match: re.Match[str]) -> str:
+    """Return upright or bold contents: a function, a letter or formula as it is, a unit or words as text."""
+    content = (match.group(1) if match.group(1) is not None else match.group(2)).strip()
+    if content in _FUNCTIONS:
+        return f"\\{content} "
+    if "\\" in content or not re.search("[A-Za-z]", content) or (len(content) == 1 and content not in _UNIT_LETTERS):
+        return content
+    return f"\\text{{{content}}}"
 
 
 def _numbers(text: str) -> str:
@@ -184,7 +217,7 @@ def _numbers(text: str) -> str:
                 depth += 1
             elif part in ("\\}", ")", "]", "}"):
                 depth -= 1
-            elif depth == 0:
+            elif depth == 0 or ", " in part:  # (1,000, 2,000): where spaces separate, a bare comma groups
                 parts[i] = _THOUSANDS.sub(lambda m: m.group().replace(",", ""), part)
         text = "".join(parts)
     return _MIXED.sub(_mixed, text) if "/" in text else text
@@ -230,6 +263,26 @@ _BEFORE_COMMANDS: list[Rule] = [
     ("\\.", re.compile(r"\\(?:left|right)\."), ""),
 ]
 _AFTER_COMMANDS: list[Rule] = [
+    ("\\cr", re.compile(r"\\cr(?![A-Za-z])"), _ROW),
+    ("\\text{n", re.compile(r"\\text\{\s*(sin|tan|ln|arcsin|arctan)\s*\}"), r"\\\1 "),
+    ("\\text{o", re.compile(r"\\text\{\s*(cos|cot|log|arccos)\s*\}"), r"\\\1 "),
+    ("\\text{,", re.compile(r"\\text\{\s*,\s*\}"), ", "),
+    ("infty", re.compile(r"\\text\{\s*infinity\s*\}"), r"\\infty "),
+    ("oo", re.compile(r"(?<![A-Za-z\\])oo(?![A-Za-z])"), r"\\infty "),
+    ("C(,", re.compile(r"(?<![A-Za-z\d])C\((\d+), ?(\d+)\)"), r"\\binom{\1}{\2}"),
+    ("C_^", re.compile(r"(?<![A-Za-z\d])C_\{?(\d+)\}?\^\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
+    ("C_", re.compile(r"(?:\{\})?_\{?(\d+)\}? ?C_\{?(\d+)\}?"), r"\\binom{\1}{\2}"),
+    ("x^", re.compile(r"(?<=\d) x (?=10 ?\^)"), r"\\cdot "),
+    ("US", re.compile(r"(?<![A-Za-z])USD?\s*(?=\\?\$|\d)"), ""),
+    ("to ", re.compile(r"(?<=\d) ?(?:\\text\{ ?to ?\}|to) ?(?=\d)"), ":"),
+    ("\\mathr", re.compile(r"\\mathrm\s*(?:\{([^{}]*)\}|([A-Za-z]))"), _upright),
+    ("\\over", re.compile(r"\{([^{}]*)\\over(?![A-Za-z])\s*([^{}]*)\}"), r"\\frac{\1}{\2}"),
+    ("\\colr", re.compile(r"\\(?:text)?color\s*\{[A-Za-z]+\}"), ""),
+    ("=", re.compile(r"!=|\\not\s*="), r"\\ne "),
+    ("=<", re.compile(r"<="), r"\\le "),
+    ("=>", re.compile(r">="), r"\\ge "),
+    ("+/-", re.compile(r"\+/-"), r"\\pm "),
+    ("U", re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])"), r"\\cup "),
     ("\\circ", re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\circ\b"), "°"),
     ("°", re.compile(r"\^\s*\{?\s*°\s*\}?|\\text\{\s*°\s*\}"), "°"),
     ("", re.compile(r"(?<=\d)(sqrt|pi|sin|cos|tan|ln|log)(?![A-Za-z])"), r" \1"),
@@ -237,12 +290,21 @@ _AFTER_COMMANDS: list[Rule] = [
     ("\\cbrt(", re.compile(r"\\cbrt\s*\(([^()]*)\)"), r"\\sqrt[3]{\1}"),
     ("\\sqrt(", re.compile(r"\\sqrt\s*\(([^()]*)\)"), r"\\sqrt{\1}"),
     ("\\choose", re.compile(r"\{([^{}\\]*)\\choose\s*([^{}\\]*)\}"), r"\\binom{\1}{\2}"),
-    ("\\begincases", re.compile(r"\\begin\{cases\}(.*?)\\end\{cases\}"), _cases),
+    ("\\begincases", re.compile(r"\\begin\{(cases)\}(.*?)\\end\{cases\}"), _cases),
+    (
+        "\\{begin",
+        re.compile(r"(?:\\\{\s*\\begin\{(?=a)|\\begin\{(?=aligned))(array|aligned)\}(?:\{[lcr| ]*\})?(.*?)\\end\{\1\}"),
+        _cases,
+    ),
     ("+\\infty", re.compile(r"(?<![\w)}\]])\+(?=\\infty)"), ""),
     ("_{", re.compile(r"_\{(\w)\}"), r"_\1"),
     ("\\text{", re.compile(r"\\text\{([ied])\}"), r" \1 "),
     ("\\text{", re.compile(r"\\text\{\s*([-\d.,/]+%?)\s*\}"), r"\1"),
-    ("\\{r", re.compile(r"\\(?:overline|bar)\{([A-Za-z]+)\}"), r"\1"),
+    ("\\text{", re.compile(r"^\\text\{([^{}]*[\d=<>][^{}]*)\}$"), r"\1"),
+    ("\\text{", re.compile(r"^\\text\{\s*(?:[Tt]he )?(?:[Ff]inal )?[Aa]nswer(?: is)?\s*:?\s*\}\s*(?=\S)"), ""),
+    ("\\{r", re.compile(r"\\(?:overline|bar)\{([A-Za-z]{2,})\}"), r"\1"),
+    ("\\{r", re.compile(r"\\(?:overline|bar)\{([A-Za-z])\}"), r"\1_{bar}"),
+    ("'", re.compile(r"(?<![A-Za-z\\])([A-Za-z])'(?![('])"), r"\1_{prime}"),
     ("", re.compile(r"(?<=\d)(?:\^\{?\s*)?(?:\\text\{\s*)?(?:st|nd|rd|th)(?![A-Za-z])\}{0,2}"), ""),
     ("o", _LARGE, lambda m: f"\\cdot 10^{{{_POWERS[m.group(1).lower()]}}}"),
     ("i", _LARGE, lambda m: f"\\cdot 10^{{{_POWERS[m.group(1).lower()]}}}"),

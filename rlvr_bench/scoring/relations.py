@@ -2,28 +2,62 @@
 
 import re
 
-from rlvr_bench.scoring.shapes import Form, Items, Leaf, Relation, Text, Unknown, is_name, latex_of
-from rlvr_bench.scoring.values import scalar_of
+from rlvr_bench.scoring.shapes import Form, Items, Leaf, Relation, Text, Unknown, askable, is_name, latex_of
+from rlvr_bench.scoring.units import changes
+from rlvr_bench.scoring.values import equal_scalars, scalar_of
 
 
 def value_of(relation: Relation, *, names_last: bool = False) -> Form | None:
-    """Return what an equation gives as the value: its last side, or its first where the last is a bare name."""
-    if set(relation.operators) != {"="}:
+    """Return what an equation gives as the value: its last side, or its first where the last is a bare name.
+
+    None where it gives none: an inequality, a negation, sides that contradict each other, an equation that is
+    still to be solved (x^2 = 2), the equation of a curve (... = 0).
+    """
+    if set(relation.operators) != {"="} or not stated(relation):
         return None
     first, last = relation.sides[0], relation.sides[-1]
-    return first if names_last and is_name(last) and not is_name(first) and len(relation.sides) == 2 else last
+    if names_last and is_name(last) and not is_name(first) and len(relation.sides) == 2:
+        return first
+    if named(first) and not (last == Leaf("0") and isinstance(first, Leaf) and re.fullmatch("[a-z]{2,}", first.latex)):
+        return last
+    if not isinstance(first, Leaf) or last == Leaf("0"):
+        return None
+    letters = set(re.findall("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", first.latex))) - {"e", "i"}
+    return None if len(letters) == 1 and letters.pop().islower() else last
+
+
+def stated(relation: Relation) -> bool:
+    """Return whether no side denies or contradicts the last."""
+    last = relation.sides[-1]
+    for side in relation.sides[:-1]:
+        if isinstance(side, Text) and (isinstance(last, Text) or changes(side.words)):
+            return False
+        if isinstance(side, Leaf) and " " in side.latex and changes(side.latex):
+            return False
+        if isinstance(side, Leaf) and isinstance(last, Leaf):
+            one, other = scalar_of(side.latex), scalar_of(last.latex)
+            if one and other and not one.mixed and not other.mixed and equal_scalars(side.latex, last.latex) is False:
+                return False
+    return askable(re.sub(r"\\text\{[^{}]*\}", "", relation.latex).replace("'", "").replace("$", ""))
 
 
 def applied(form: Form) -> bool:
     """Return whether a form looks like f(x), the left side of a definition."""
     return (
-        isinstance(form, Leaf) and re.fullmatch(r"\\?[A-Za-z]+(?:_\w|\^\{?-?\w+\}?)?\([^()]*\)", form.latex) is not None
+        isinstance(form, Leaf)
+        and re.fullmatch(r"\\?(?![xyzntkm]\()[A-Za-z]+(?:_\w|\^\{?-?\w+\}?)?\([^()]*\)", form.latex) is not None
     )
 
 
 def named(form: Form) -> bool:
     """Return whether a left side only names a value: x, AB, \\angle A, f(x), (m, n), words; not 2x + y."""
-    if isinstance(form, Items | Text | Unknown) or is_name(form) or applied(form):
+    if isinstance(form, Items):
+        return all(map(is_name, form.items))
+    if isinstance(form, Text | Unknown):
+        words = form.words if isinstance(form, Text) else form.latex
+        plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", words)
+        return not changes(plain) and re.fullmatch(r"[A-Za-z ',.()]+", plain) is not None
+    if is_name(form) or applied(form):
         return True
     return (
         isinstance(form, Leaf)
@@ -36,7 +70,8 @@ def numbered(one: Form, other: Form) -> bool:
     if not is_name(one) or not is_name(other):
         return False
     names = latex_of(one).split("_"), latex_of(other).split("_")
-    return names[0][0] == names[1][0] and min(map(len, names)) == 1
+    index = (names[0][1:] or names[1][1:] or [""])[0].strip("{}")
+    return names[0][0] == names[1][0] and min(map(len, names)) == 1 and index.isdigit()
 
 
 def both_define(one: Form, other: Form) -> bool:
@@ -49,6 +84,11 @@ def all_named(items: tuple[Form, ...]) -> bool:
     """Return whether items are assignments to different names, so that bare values follow their order."""
     names = [latex_of(item.sides[0]) for item in items if isinstance(item, Relation) and is_name(item.sides[0])]
     return len(names) == len(items) > 1 and len(set(names)) == len(names)
+
+
+def by_name(items: tuple[Form, ...]) -> tuple[Form, ...]:
+    """Return assignments in the alphabetical order of their names, which is that of coordinates."""
+    return tuple(sorted(items, key=lambda item: latex_of(item.sides[0]) if isinstance(item, Relation) else ""))
 
 
 def letters_of(relation: Relation) -> set[str]:

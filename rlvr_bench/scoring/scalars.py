@@ -3,19 +3,16 @@
 import re
 
 from rlvr_bench.scoring.shapes import Form, Leaf, Unknown, squeezed
-from rlvr_bench.scoring.units import UNIT_WORDS, comparable, unit_of
+from rlvr_bench.scoring.units import UNIT, comparable, is_unit, unit_of
 from rlvr_bench.scoring.values import scalar_of
 
-_BASE = re.compile(r"^\(?(-?[0-9A-Za-z]+)\)?_(?:\{?\s*(?:\\text\{)?\s*(?:base )?(\d{1,2})\s*\}{0,2})$")
-_SPOKEN_BASE = re.compile(r"\s*(?:\\text\{)?\s*\(?\s*(?:in )?base[\s-]*(\d{1,2})\s*\)?\s*\}?$", re.IGNORECASE)
+_BASE = re.compile(r"^\(?(-?[0-9A-Za-z]+)\)?_(?:\{?\s*(?:\\text\{)?\s*(?:base )?\(?(\d{1,2})\)?\s*\}{0,2})$")
+_SPOKEN_BASE = re.compile(r"\s*(?:\\text\{)?\s*\(?\s*(?:in )?base[\s-]*\}?\s*(\d{1,2})\s*\)?\s*\}?$", re.IGNORECASE)
 _DEGREES = re.compile(r"°(?=\s*(?:[-+*/)}]|\\cdot|$))")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
-_UNIT = re.compile(
-    r"^(.*?[\w)}\]°!.])\s*((?:\\text\{[^{}]*\}(?:\^\{?-?\d\}?)?|/|°|\\cdot|(?<=[ }\d])"
-    + UNIT_WORDS
-    + r"(?:\^\{?\d\}?)?|\s)+)$",
-    re.DOTALL,
-)
+_UNIT = re.compile(rf"^(.*?[\w)}}\]!.])\s*({UNIT})$", re.DOTALL)
+_PER = re.compile(r"\s*/\s*(?:\\text\{[A-Za-z .]*\}|[A-Za-z]+)$")
+_IN_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*°")
 
 
 def leaf_of(text: str) -> Form:
@@ -24,34 +21,37 @@ def leaf_of(text: str) -> Form:
     if spoken := _SPOKEN_BASE.search(text):
         text = f"{text[: spoken.start()].strip()}_{spoken.group(1)}"
     if "$" in text or "€" in text or "£" in text:
-        bare = text.replace("$", "").replace("€", "").replace("£", "").strip()
-        unit, text = ("dollar" if "$" in text else "currency"), bare
-    if match := _UNIT.match(text):
-        value, found = match.group(1).strip(), match.group(2).strip()
-        if found and not value.endswith(("^", "_", "\\text")):
-            text, unit = value, unit_of(found) or unit
+        unit = "dollar" if "$" in text else "currency"
+        text = _PER.sub("", re.sub(r"\s*[$€£]\s*", "", text).strip())
+    if "°" in text and _TRIGONOMETRIC.search(text):
+        text = _IN_DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
+    elif (match := _UNIT.match(text)) and is_unit(match.group(2)):
+        value = match.group(1).strip()
+        if not value.endswith(("^", "_", "\\text")):
+            text, unit = value, unit_of(match.group(2)) or unit
     percent = text.endswith("%")
-    text = text.rstrip("%").strip() if percent else text
+    text = text[:-1].strip() if percent else text
     if match := _BASE.match(text):
         digits, base = match.group(1), int(match.group(2))
         if 2 <= base <= 36 and (digits.lstrip("-")[:1].isdigit() or (base > 10 and digits.isupper())):
             return Leaf(digits.upper(), base=base)
-    if "°" in text and not _TRIGONOMETRIC.search(text):
+    if "°" in text:
         text = _DEGREES.sub("", text)
-    if not text or "\\text" in text:
+    if not text or "\\text" in text or "%" in text:
         return Unknown(text)
     return Leaf(text, percent=percent, unit=unit)
 
 
 def same_in_bases(gold: Leaf, answer: Leaf) -> bool:
-    """Compare numerals: digits where one names no base, values where both do."""
-    if gold.base is not None and answer.base is not None:
-        try:
-            return int(gold.latex, gold.base) == int(answer.latex, answer.base)
-        except ValueError:
-            return gold == answer
-    one, other = (squeezed(leaf.latex).lstrip("0") or "0" for leaf in (gold, answer))
-    return one == other
+    """Compare numerals: digits where the answer names no base, or 10 for a gold without one; else values."""
+    if answer.base is None or gold.base is None:
+        if answer.base not in (None, 10):
+            return False
+        return (squeezed(gold.latex).lstrip("0") or "0") == (squeezed(answer.latex).lstrip("0") or "0")
+    try:
+        return int(gold.latex, gold.base) == int(answer.latex, answer.base)
+    except ValueError:
+        return gold == answer
 
 
 def is_share(latex: str) -> bool:

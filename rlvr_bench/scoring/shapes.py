@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+BARE = ("list", "or")
+"""Kinds of several values without brackets; "or" says that they are alternatives, so no coordinates."""
 ORDER_OPERATORS = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
 
 
@@ -34,7 +36,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Items:
-    """Several values: `kind` is list (bare), set, tuple (parentheses), square (brackets) or ratio."""
+    """Several values; `kind`: list (bare), or (alternatives), set, tuple (parentheses), square (brackets), ratio."""
 
     kind: str
     items: "tuple[Form, ...]"
@@ -118,14 +120,37 @@ def latex_of(form: Form) -> str:
     return f"{left}{inner}{right}"
 
 
+_SYNONYMS = dict.fromkeys(("nosolutions", "norealsolution", "norealsolutions", "nosolutionexists"), "nosolution")
+
+
 def words_of(form: Form) -> str | None:
-    """Return letters and digits in lower case, as texts are compared."""
+    """Return what a text is compared by: letters and digits in lower case, or a single letter as it stands; or None."""
     if isinstance(form, Text):
-        return re.sub(r"[\W_]+", "", form.words).lower()
-    if isinstance(form, Leaf | Unknown) and form.latex:
+        plain = form.words
+    elif isinstance(form, Leaf | Unknown) and form.latex:
         plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", form.latex)
-        return re.sub(r"[\W_]+", "", plain).lower() if "\\" not in plain else None
-    return None
+        if not re.fullmatch(r"[A-Za-z0-9 ]+", plain):
+            return None
+    else:
+        return None
+    found = re.sub(r"[\W_]+", "", plain)
+    return found if len(found) == 1 else _SYNONYMS.get(found.lower(), found.lower())
+
+
+def askable(latex: str) -> bool:
+    """Return whether math-verify may be asked about a text: not where it would drop or split what it cannot read.
+
+    It reads several formulas out of a text with $ in it, ignores words, negations, primes and stray indices, and
+    mends brackets that do not close.
+    """
+    if re.search(r"[$\n']|\\(?:text|not|lnot|neg|boxed|fbox|nexists|approx|mod|bmod|pmod)|[\d)}\]!]\s*_|!=", latex):
+        return False
+    depth = 0
+    for piece in re.findall(r"\\.|[()\[\]{}]", latex):
+        depth += (piece in "([{" or piece == "\\{") - (piece in ")]}" or piece == "\\}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def squeezed(latex: str) -> str:

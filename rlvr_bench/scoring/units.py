@@ -14,8 +14,10 @@ _QUANTITIES: tuple[dict[str, str], ...] = (
     {"ml": "1/1000", "milliliter": "1/1000", "cl": "1/100", "l": "1", "liter": "1"},
     {"cent": "1/100", "dollar": "1", "usd": "1"},
     {"°": "1", "degree": "1", "deg": "1"},
+    {"radian": "1", "rad": "1"},
+    {"grad": "1", "gradian": "1"},
 )  # fmt: skip
-"""Length, mass, time, volume, money, angle: each unit in one of its kind."""
+"""Length, mass, time, volume, money, angle: each unit in one of its kind. Radians are no rational degrees."""
 _TABLE = {
     name: (quantity, Fraction(factor)) for quantity, table in enumerate(_QUANTITIES) for name, factor in table.items()
 }
@@ -25,13 +27,44 @@ _KNOWN = (
     "weeks?|months?|years?|(?:centi|milli|kilo|deci)?(?:meters?|metres?|grams?|lit(?:er|re)s?)|miles?|yards?|"
     "pounds?|ounces?|gallons?|acres?"
 )
-UNIT_WORDS = rf"(?:(?:{_KNOWN})(?![A-Za-z])|(?<= )[a-z]*[aeiou][a-z]*(?<=[a-z]{{3}})(?![A-Za-z]))"
-"""A regular expression of unit words without \\text: a known unit, or any word of three letters after a space."""
+_WORD = r"(?<= )[a-z]*[aeiou][a-z]*(?<=[a-z]{3})(?![A-Za-z])"
+_BARE = rf"(?:(?:{_KNOWN})(?![A-Za-z])|{_WORD}|m(?=\s*/\s*s)|(?<=/)\s*[hsmgL](?![A-Za-z]))"
+_PART = rf"(?:\\text\{{[A-Za-z ./\-]*\}}|°\s?[CF]?(?![A-Za-z])|{_BARE})\.?(?:\^\{{?-?\d\}}?)?"
+UNIT = rf"{_PART}(?:\s*(?:/|\\cdot)?\s*{_PART})*"
+"""A regular expression of what may stand behind a value as its unit; `is_unit` says whether it does."""
+_ONE_LETTER = frozenset("m s g h l L N J W V A K C F".split())
+_CHANGING = frozenset(
+    (
+        "or and nor not no never isn but except unless if maybe wrong incorrect false less more fewer than "
+        "below above under over half halves third thirds quarter quarters fourths fifths dozen dozens score "
+        "hundred hundreds thousand million billion pair pairs double twice triple squared cubed factorial "
+        "power root inverse log point minus plus negative positive times divided by mod modulo remainder "
+        "choose to of is are zero one two three four five six seven eight tau eta lambda mu sigma omega phi "
+        "psi sine cosine tangent nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety "
+        "alpha beta gamma theta pi infinity exponent percent odd even"
+    ).split()
+)
+"""Words that make another value of a number, or hedge it; they are no unit, and nothing is read out of them."""
+
+
+def is_unit(text: str) -> bool:
+    """Return whether the words behind a value name what is counted or measured, and nothing that changes it."""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
+    words = re.findall(r"[A-Za-z]+", plain)
+    if len(words) > 5 or any(len(word) == 1 and word not in _ONE_LETTER for word in words):
+        return False
+    return not any(word.lower() in _CHANGING for word in words)
+
+
+def changes(words: str) -> bool:
+    """Return whether words hedge or negate what they stand beside."""
+    return any(word.lower() in _CHANGING for word in re.findall(r"[A-Za-z]+", words))
 
 
 def unit_of(text: str) -> str | None:
     """Return a unit in one spelling: singular, lower case, powers as ^n; None for nothing."""
-    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace("{", "").replace("}", "").strip().lower()
+    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).replace("{", "").replace("}", "").strip()
+    words = words if words == "L" else words.lower()
     words = words.replace("metre", "meter").replace("litre", "liter")
     found: list[str] = []
     power = ""
@@ -72,9 +105,16 @@ def comparable(gold: str | None, answer: str | None) -> bool:
 
 
 def of_other_kind(gold: str | None, answer: str | None) -> bool:
-    """Return whether two known units measure different things, as money and angles; areas and lengths do not."""
+    """Return whether two known units measure different things, as money and angles, feet and square inches."""
     one, other = _measure(gold or ""), _measure(answer or "")
-    return one is not None and other is not None and one[0][0] != other[0][0]
+    if one is None or other is None:
+        return False
+    # the same unit without its power is a slip of the pen; feet are no square inches
+    return one[0][0] != other[0][0] or (one[0] != other[0] and _name(gold) != _name(answer))
+
+
+def _name(unit: str | None) -> str:
+    return (unit or "").partition("^")[0]
 
 
 def _measure(unit: str) -> tuple[tuple[int, int], Fraction] | None:

@@ -21,20 +21,24 @@ CLOSENESS = 1e-4
 """... and differ by no more than this share: 0.0000672 and 0.0000674 are two numbers."""
 _SAME, _DIFFERENT = 1e-10, 1e-8
 _LOST = 1e5
+_SMALLEST = 1e-250
+NEAR = 0.05
+"""An approximation that stands beside an exact value differs from it by no more than this share."""
 
 
 @dataclass(frozen=True)
 class Scalar:
     """A readable scalar: its exact value, or its values at the positive and at the mixed points.
 
-    A value is None where cancellation left it too few digits; `too_large` says that only a bound is known.
+    A value is None where cancellation left it too few digits; `out_of_bounds`: too large or too small
+    to be computed.
     """
 
     exact: Fraction | None = None
     decimal: bool = False
     positive: tuple[complex | None, ...] = ()
     mixed: tuple[complex | None, ...] = ()
-    too_large: bool = False
+    out_of_bounds: bool = False
 
 
 @lru_cache(maxsize=100_000)
@@ -48,9 +52,11 @@ def scalar_of(latex: str) -> Scalar | None:
         evaluation = Evaluation({})
         value = evaluation.of(tree)
     except TooLarge:
-        return None if names else Scalar(too_large=True)
+        return None if names else Scalar(out_of_bounds=True)
     except Unreadable:
         return None
+    if isinstance(value, complex) and abs(value) < _SMALLEST and evaluation.largest < _SMALLEST:
+        return Scalar(out_of_bounds=True)  # it underflowed
     if isinstance(value, complex):
         return Scalar(positive=(None if _lost(evaluation, value) else value,))
     return Scalar(exact=Fraction(value), decimal=_is_decimal(tree))
@@ -65,7 +71,8 @@ def _is_decimal(tree: Node) -> bool:
 
 
 def _lost(evaluation: Evaluation, value: complex) -> bool:
-    return evaluation.largest > _LOST * abs(value)
+    # a value that underflowed, or that cancelled, is not known
+    return abs(value) < _SMALLEST or evaluation.largest > _LOST * abs(value)
 
 
 def _at(tree: Node, names: list[str], points: tuple[int, ...]) -> tuple[complex | None, ...]:
@@ -110,8 +117,8 @@ def equal_scalars(gold: str, answer: str) -> bool | None:
     g, a = scalar_of(gold), scalar_of(answer)
     if g is None or a is None:
         return None
-    if g.too_large or a.too_large:
-        return None if g.too_large else False
+    if g.out_of_bounds or a.out_of_bounds:
+        return False  # such numbers are equal only as they are written
     if g.exact is not None and a.exact is not None:
         return g.exact == a.exact or ((g.decimal or a.decimal) and rounds_to(g.exact, a.exact))
     if g.decimal or a.decimal:
@@ -127,6 +134,13 @@ def equal_scalars(gold: str, answer: str) -> bool | None:
         kept = [(x, y) for x, y in zip(xs, ys, strict=True) if x is None or y is None or (_is_real(x) and _is_real(y))]
         xs, ys = tuple(x for x, _ in kept), tuple(y for _, y in kept)
     return True if _agree(xs, ys) else None
+
+
+def near_values(one: Scalar, other: Scalar) -> bool:
+    """Return whether two constants lie near each other, as a value and its printed approximation do."""
+    found = [_constant(scalar) for scalar in (one, other)]
+    x, y = (None if value is None else _real(value) for value in found)
+    return x is not None and y is not None and abs(x - y) <= Fraction(NEAR) * max(abs(x), abs(y))
 
 
 def too_far(gold: str, answer: str) -> bool:
