@@ -298,6 +298,9 @@ def _model_finding(
         truncated_after=after_mean("truncated"),
         timed_out_before=pooled(model.before, "timed_out"),
         timed_out_after=after_mean("timed_out"),
+        timed_out_training=float(
+            np.mean([t.grading.timed_out / t.rollouts for t in model.training.get(question.method, ())] or [0.0])
+        ),
         answer_noise=whole.answer_noise(model.name, question.method, rule),
         gain=gain,
         gain_over_control=over,

@@ -186,11 +186,16 @@ def _of_models(report: Report, about: Circumstances) -> Iterator[Flag]:
         ],
     )
     yield from _truncation(kept)
-    hung = [(m, m.timed_out_before or 0, m.timed_out_after or 0) for m in report.models]
+    hung = [(m, [m.timed_out_before or 0, m.timed_out_training or 0, m.timed_out_after or 0]) for m in report.models]
     hit = [
-        (m.model, f"{m.model}: {100 * before:.2f} % of its answers before, {100 * after:.2f} % after training")
-        for m, before, after in hung
-        if before or after
+        (
+            m.model,
+            "{}: {:.2f} % of its answers before, {:.2f} % in and {:.2f} % after training".format(
+                m.model, *(100 * x for x in shares)
+            ),
+        )
+        for m, shares in hung
+        if any(shares)
     ]
     if hit:
         yield Flag(

@@ -55,6 +55,7 @@ class ModelFinding(Frozen):
     truncated_after: float | None = None
     timed_out_before: float | None = None
     timed_out_after: float | None = None
+    timed_out_training: float | None = None
     answer_noise: float = 0.0
     gain: Gain
     gain_over_control: Gain | None

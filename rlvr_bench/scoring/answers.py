@@ -13,6 +13,8 @@ MAX_ANSWER = 512
 TAIL = 2_000
 """An answer that is stated, not boxed, stands within this many last characters."""
 
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINE_ENDS = re.compile(r"\s*\n\s*")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BRACES = re.compile(r"\\[{}\\]|[{}]")
 _BARE_BOX = re.compile(r"\\boxed\s*(-?\d+(?:\.\d+)?|(?<=\s)[A-Za-z](?![A-Za-z]))")
@@ -78,7 +80,7 @@ def boxed_answer(text: str) -> str | None:
 
 def stated_answer(text: str) -> str | None:
     """Return an answer that the end of a text states without a box, or None."""
-    tail = text[-TAIL:]
+    tail = _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text[-TAIL:]))
     for candidate in (*(m.group(1) for m in reversed(list(_TAGGED.finditer(tail)))), *_said(tail)):
         answer = candidate.strip().strip("*").strip()
         if answer and len(answer) <= MAX_ANSWER and "\\boxed" not in answer and answer.count("{") == answer.count("}"):

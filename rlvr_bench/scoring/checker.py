@@ -1,9 +1,12 @@
 """math-verify in a process that can be killed: `python -m rlvr_bench.scoring.checker` serves one grader.
 
 A supervisor imports math-verify once, then forks a child that does the work. A job that takes longer than
-TIME_LIMIT, or a child that dies, costs that child and nothing else: the next is forked in milliseconds.
-math-verify's own timeouts are SIGALRM, work in the main thread only, and do not interrupt long integer
-arithmetic; they are off. Jobs and results are JSON lines on the standard streams.
+TIME_LIMIT costs its child and nothing else: the next is forked in milliseconds. A child that is killed from outside
+gets its job a second chance. math-verify's own timeouts are SIGALRM, work in the main thread only, and do not
+interrupt long integer arithmetic; they are off.
+
+Jobs are JSON lines of (gold, answer) pairs on the standard input. Results are lines with a 1 (equal) or 0 for each
+pair, cut short by a `?` for the pair that took too long.
 """
 
 import contextlib
@@ -36,6 +39,9 @@ _WARM_UP = [
     ("y=2x", "2y=4x"),
     ("\\int_0^1 x dx", "\\sum_{k=1}^{2} k"),
     ("x^2-3x+2>0", "\\lim_{x\\to 0} x"),
+    ("\\frac{\\pi}{4}", "\\int_0^1 \\frac{1}{1+x^2} dx"),
+    ("2^n", "\\sum_{k=0}^{n} \\binom{n}{k}"),
+    ("2", "\\sum_{k=0}^{\\infty} \\frac{1}{2^k}"),
 ]
 _FORBIDDEN = (
     "os.",
@@ -49,10 +55,11 @@ _FORBIDDEN = (
     "webbrowser.",
     "pty.",
 )
-_NUMBER = re.compile(
-    r"from sympy import \*|def __create_fn__\((?s:.*)|(?:Integer|Float|Rational)\s*\(\s*'?[\d.eE+-]{1,600}'?\s*\)"
+_COMPILED = re.compile(
+    r"from sympy import \*|def (?:__create_fn__|monomial_\w+)\((?s:.*)"
+    r"|(?:Integer|Float|Rational|[-+*/()\s]|'?\d[\d.]*(?:e[-+]?\d+)?'?){1,400}"
 )
-"""All that may be compiled from text: sympy reads each number that way, and a late import may make a dataclass."""
+"""All that may be compiled from text: sympy's reading of numbers and its polynomial code, and dataclasses."""
 _HARMLESS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk")
 
 
@@ -85,7 +92,7 @@ def serve() -> None:
         compare(*pair)
     os.write(1, READY)
     child = _Child()
-    unread, deadline = b"", 0.0
+    unread, deadline, died_before = b"", 0.0, b""
     while True:
         busy = bool(child.jobs)
         timeout = max(0.0, deadline - time.monotonic()) if busy else None
@@ -94,10 +101,13 @@ def serve() -> None:
             os.write(1, lines)
             deadline = time.monotonic() + TIME_LIMIT
         elif child.results in ready or not ready:  # it died, or took too long
-            owed = list(child.jobs)[1:]
+            owed, said, died = list(child.jobs), child.unread, child.results in ready
             child.end()
             child = _Child()
-            os.write(1, b"null\n")
+            if not died or died_before == owed[0]:
+                os.write(1, said + b"?\n")  # the answers that came, and the question that hangs
+                del owed[0]
+            died_before = owed[0] if died and owed else b""
             for line in owed:
                 child.send(line)
             deadline = time.monotonic() + TIME_LIMIT
@@ -114,13 +124,14 @@ def serve() -> None:
 
 
 class _Child:
-    """A forked copy of the supervisor with a pipe each way; `jobs` are those it has not answered, oldest first."""
+    """A forked copy of the supervisor with a pipe each way; `jobs` are those it has not answered, oldest
+    first; `unread` is what it has said of the first."""
 
     def __init__(self) -> None:
         theirs, self._send = os.pipe()
         self.results, results = os.pipe()
         self.jobs: deque[bytes] = deque()
-        self._unread = b""
+        self.unread = b""
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -146,7 +157,7 @@ class _Child:
             return None
         if not part:
             return None
-        whole, newline, self._unread = (self._unread + part).rpartition(b"\n")
+        whole, newline, self.unread = (self.unread + part).rpartition(b"\n")
         for _ in range((whole + newline).count(b"\n")):
             self.jobs.popleft()
         return whole + newline
@@ -169,7 +180,9 @@ def _work(jobs: int, results: int) -> None:
     sys.addaudithook(_guard)
     with os.fdopen(jobs, "rb") as lines:
         for line in lines:
-            os.write(results, json.dumps([_safely(*pair) for pair in json.loads(line)]).encode() + b"\n")
+            for pair in json.loads(line):
+                os.write(results, b"1" if _safely(*pair) else b"0")
+            os.write(results, b"\n")
 
 
 def _safely(gold: str, answer: str) -> bool:
@@ -206,7 +219,7 @@ def _guard(event: str, arguments: tuple[Any, ...]) -> None:
             raise PermissionError("a grader writes nothing")
     elif event == "compile":
         source = arguments[0].decode(errors="replace") if isinstance(arguments[0], bytes) else arguments[0]
-        if str(arguments[1]).startswith("<") and not (isinstance(source, str) and _NUMBER.fullmatch(source.strip())):
+        if str(arguments[1]).startswith("<") and not (isinstance(source, str) and _COMPILED.fullmatch(source.strip())):
             raise PermissionError("a grader runs no text")
     elif event.startswith(_FORBIDDEN) and event not in _HARMLESS:
         raise PermissionError(f"a grader needs no {event}")

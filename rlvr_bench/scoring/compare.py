@@ -4,6 +4,7 @@ Verdicts are three-valued: None means that it hangs on questions that were put t
 The conventions are listed in docs/grading.md, each with its cases.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
@@ -44,6 +45,7 @@ from rlvr_bench.scoring.units import conversion, of_other_kind
 from rlvr_bench.scoring.values import equal_scalars, too_far
 
 Ask = Callable[[str, str], bool | None]
+_INFINITE = re.compile(r"[-+]?\s*\\infty\s*")
 _ORDERED = ("tuple", "square")
 
 
@@ -73,11 +75,20 @@ class Comparison:
     def __init__(self, ask: Ask, *, exact: bool = True) -> None:
         self.ask = ask
         self.exact = exact
+        self._known: dict[tuple[int, int], bool | None] = {}
 
     def equal(self, gold: Form, answer: Form) -> bool | None:
         """Return whether an answer's form equals the gold's. Not symmetric: the gold says what is asked for."""
         if gold == answer:
             return True
+        if not isinstance(gold, Items | Union | Matrix) or not isinstance(answer, Items | Union | Matrix):
+            return self._equal(gold, answer)
+        key = id(gold), id(answer)
+        if key not in self._known:  # nested sets meet the same pair again and again
+            self._known[key] = self._equal(gold, answer)
+        return self._known[key]
+
+    def _equal(self, gold: Form, answer: Form) -> bool | None:
         if isinstance(gold, Choice) or isinstance(answer, Choice):
             return self._choice(gold, answer)
         if isinstance(gold, Unknown) or isinstance(answer, Unknown):
@@ -161,7 +172,7 @@ class Comparison:
             return verdict
         if too_far(gold, answer):
             return False
-        if "\\infty" in gold or "\\infty" in answer:
+        if _INFINITE.fullmatch(gold) or _INFINITE.fullmatch(answer):
             return False
         return self._asked(gold, answer)
 
@@ -220,10 +231,9 @@ class Comparison:
         return len(gold) == len(answer) and _all(map(self.equal, gold, answer))
 
     def _unordered(self, gold: tuple[Form, ...], answer: tuple[Form, ...]) -> bool | None:
-        forward = [_any(self.equal(g, a) for a in answer) for g in gold]
-        if _all(forward) is False:
-            return False
-        return _all([*forward, *(_any(self.equal(g, a) for g in gold) for a in answer)])
+        table = [[self.equal(g, a) for a in answer] for g in gold]
+        forward = [_any(row) for row in table]
+        return _all([*forward, *(_any(row[i] for row in table) for i in range(len(answer)))])
 
     def _ratio(self, gold: Items, answer: Items) -> bool | None:
         """Compare ratios as proportions: a:b = c:d where ad = bc."""

@@ -9,6 +9,8 @@ from rlvr_bench.scoring.expression import Node, TooLarge, Unreadable
 
 MAX_BITS = 80_000
 """Exact numbers stop here: 2022! has 19,000 bits."""
+MAX_WORK = 400_000
+"""Bits of all exact sums and products of one evaluation together."""
 MAX_FACTORIAL = 3_000
 BEYOND = 64
 """A power or factorial this many times over those bounds is TooLarge; between them math-verify is asked."""
@@ -29,6 +31,7 @@ class Evaluation:
     def __init__(self, point: dict[str, complex]) -> None:
         self.point = point
         self.largest = 0.0
+        self.work = 0
 
     def of(self, node: Node) -> Value:
         """Return a tree's value: int or Fraction where exact, else complex. Raises Unreadable."""
@@ -88,7 +91,18 @@ class Evaluation:
             inexact = [_finite(term) for term in terms]
             self.largest = max(self.largest, *map(abs, inexact))
             return sum(inexact)
-        return _bounded(sum(terms))
+        total: Value = 0
+        for term in terms:
+            total = _bounded(total + term)
+            self._spend(total)
+        return total
+
+    def _spend(self, value: Value) -> None:
+        """Count the bits of exact numbers, so that no text can ask for much arithmetic."""
+        if not isinstance(value, complex):
+            self.work += _bits(value)
+            if self.work > MAX_WORK:
+                raise Unreadable
 
     def _product(self, factors: list[Node]) -> Value:
         total: Value = 1
@@ -99,6 +113,7 @@ class Evaluation:
                 value = self._of(factor)
                 exact = not isinstance(total, complex) and not isinstance(value, complex)
                 total = _bounded(total * value) if exact else _finite(total) * _finite(value)
+            self._spend(total)
         return total
 
     def _call(self, name: str, argument: Node, base: Node | None) -> Value:
@@ -116,6 +131,12 @@ class Evaluation:
 
 def _finite(value: Value) -> complex:
     return value if isinstance(value, complex) else complex(float(value))
+
+
+def _bits(value: int | Fraction) -> int:
+    if isinstance(value, int):
+        return value.bit_length()
+    return value.numerator.bit_length() + value.denominator.bit_length()
 
 
 def _bounded(value: Value) -> Value:

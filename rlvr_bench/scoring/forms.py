@@ -66,7 +66,7 @@ _EMPTY = {"\\emptyset", "\\{\\}", "\\{ \\}"}
 _REALS = {"\\R", "(-\\infty,\\infty)", "\\text{all real numbers}", "\\text{all reals}", "all real numbers", "all reals"}
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=5_000)
 def form_of(answer: str) -> Form:
     """Return the shape of a bare answer as it was written. Never raises; at worst Unknown."""
     try:

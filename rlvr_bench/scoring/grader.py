@@ -5,6 +5,7 @@ scalars by our own reader (`values`); what that cannot decide, math-verify does,
 (`pool`). docs/grading.md lists the conventions.
 """
 
+import os
 import re
 import threading
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from rlvr_bench.errors import UsageError
 from rlvr_bench.scoring.answers import MAX_ANSWER, find_answer
+from rlvr_bench.scoring.checker import TIME_LIMIT
 from rlvr_bench.scoring.compare import Comparison
 from rlvr_bench.scoring.forms import form_of
 from rlvr_bench.scoring.pool import pool
@@ -32,7 +34,7 @@ from rlvr_bench.scoring.shapes import (
     latex_of,
 )
 from rlvr_bench.scoring.values import scalar_of
-from rlvr_bench.scoring.verdicts import Verdicts
+from rlvr_bench.scoring.verdicts import Verdicts, versions
 
 GRADER_VERSION = 2
 UNPARSED, EXACT, MATH_VERIFY, TIMED_OUT = "unparsed", "exact", "math-verify", "timed-out"
@@ -40,7 +42,7 @@ MAX_QUESTIONS = 6
 """An answer with more open scalars than this is put to math-verify as a whole, once."""
 MAX_DEPTH = 40
 """An answer with more nested brackets is none; parsers take seconds for it."""
-_MOST_GRADES = 400_000
+_MOST_GRADES = 100_000
 _WHOLE = re.compile(r"[+-]?\d{1,100}\Z", re.ASCII)
 
 
@@ -55,6 +57,14 @@ _grades: dict[tuple[str, str], Grade] = {}
 _verdicts = Verdicts()
 _tally: Counter[str] = Counter()
 _tally_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _tally_lock
+    _tally_lock = threading.Lock()  # a thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def answers_equal(gold: str, answer: str) -> bool:
@@ -95,9 +105,8 @@ def _compare(pairs: Sequence[tuple[str, str | None]]) -> list[Grade]:
             assert answer is not None
             open_pairs[gold, answer] = None
         found.append(grade)
-    if open_pairs:
-        _decide(list(open_pairs))
-    return [grade or _grades[gold, answer or ""] for grade, (gold, answer) in zip(found, pairs, strict=True)]
+    decided = _decide(list(open_pairs)) if open_pairs else {}
+    return [grade or decided[gold, answer or ""] for grade, (gold, answer) in zip(found, pairs, strict=True)]
 
 
 def _at_once(gold: str, answer: str | None) -> Grade | None:
@@ -109,7 +118,7 @@ def _at_once(gold: str, answer: str | None) -> Grade | None:
     if gold == answer:
         return Grade(True, EXACT)
     if len(answer) > MAX_ANSWER or len(gold) > MAX_ANSWER or (len(answer) > MAX_DEPTH and _depth(answer) > MAX_DEPTH):
-        return Grade(False, EXACT)
+        return Grade(False, UNPARSED)
     return _grades.get((gold, answer))
 
 
@@ -126,93 +135,112 @@ def _depth(text: str) -> int:
 
 
 class _Asking:
-    """What `Comparison` asks: answered from the verdicts at hand, else noted."""
+    """What `Comparison` asks: answered from the verdicts at hand, else noted. `blind`: nothing is answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, blind: bool = False) -> None:
         self.open: dict[tuple[str, str], None] = {}
-        self.asked = False
-        self.timed_out = False
+        self.blind = blind
 
     def __call__(self, gold: str, answer: str) -> bool | None:
-        self.asked = True
         question = gold, answer
-        if question not in _verdicts.known:
+        if self.blind or question not in _verdicts.known:
             self.open[question] = None
             return None
-        verdict = _verdicts.known[question]
-        if verdict is None:
-            self.timed_out = True
-        return bool(verdict)
+        return _verdicts.known[question]
 
 
-def _decide(pairs: Sequence[tuple[str, str]]) -> None:
+Pair = tuple[str, str]
+
+
+def _decide(pairs: Sequence[Pair]) -> dict[Pair, Grade]:
     """Grade pairs by their forms, and what stays open by one round of math-verify."""
-    if len(_grades) > _MOST_GRADES:
-        _grades.clear()
-    jobs: dict[tuple[tuple[str, str], ...], None] = {}
-    waiting: list[tuple[tuple[str, str], tuple[tuple[str, str], ...]]] = []
+    _verdicts.trim()
+    decided: dict[Pair, Grade] = {}
+    waiting: dict[Pair, tuple[Pair, ...]] = {}
     for pair in pairs:
-        gold, answer = form_of(pair[0]), form_of(pair[1])
-        asking = _Asking()
-        verdict = Comparison(asking).equal(gold, answer)
-        if verdict is not None and not asking.open:
-            _grades[pair] = _grade(verdict, asking)
-            continue
-        if verdict is not None:
-            _grades[pair] = Grade(verdict, EXACT)
+        verdict, asking = _compared(pair, blind=True)
+        if verdict is not None:  # whatever the open questions: so `how` depends on no cache
+            decided[pair] = Grade(verdict, EXACT)
             continue
         questions = tuple(asking.open)
-        if len(questions) > MAX_QUESTIONS:
-            questions = ((latex_of(gold), latex_of(answer)),)
-        if any(question not in _verdicts.known for question in questions):
-            jobs[questions] = None
-        waiting.append((pair, questions))
-    _ask(list(jobs))
-    for pair, questions in waiting:
-        asking = _Asking()
-        if len(questions) == 1 and questions[0] == (latex_of(form_of(pair[0])), latex_of(form_of(pair[1]))):
-            verdict = asking(*questions[0])
+        waiting[pair] = questions if len(questions) <= MAX_QUESTIONS else (_whole_question(pair),)
+    _ask(list(dict.fromkeys(waiting.values())))
+    for pair, questions in waiting.items():
+        if questions == (_whole_question(pair),):
+            verdict = _verdicts.known.get(questions[0])
         else:
-            verdict = Comparison(asking).equal(form_of(pair[0]), form_of(pair[1]))
-        _grades[pair] = _grade(bool(verdict), asking)
+            verdict, _ = _compared(pair)
+        decided[pair] = Grade(False, TIMED_OUT) if verdict is None else Grade(verdict, MATH_VERIFY)
+    if len(_grades) > _MOST_GRADES:
+        _grades.clear()
+    _grades.update(decided)
+    return decided
 
 
-def _grade(verdict: bool, asking: _Asking) -> Grade:
-    if asking.timed_out and not verdict:
-        return Grade(False, TIMED_OUT)
-    return Grade(verdict, MATH_VERIFY if asking.asked else EXACT)
+def _compared(pair: Pair, *, blind: bool = False) -> tuple[bool | None, _Asking]:
+    asking = _Asking(blind=blind)
+    try:
+        return Comparison(asking).equal(form_of(pair[0]), form_of(pair[1])), asking
+    except Exception:
+        return False, asking  # a training must not end because of one odd answer
 
 
-def _ask(jobs: Sequence[tuple[tuple[str, str], ...]]) -> None:
+def _whole_question(pair: Pair) -> Pair:
+    return latex_of(form_of(pair[0])), latex_of(form_of(pair[1]))
+
+
+def _ask(jobs: Sequence[tuple[Pair, ...]]) -> None:
+    if not jobs:
+        return
+    _verdicts.refresh()
+    jobs = [job for job in jobs if any(question not in _verdicts.known for question in job)]
     for questions, verdicts in zip(jobs, pool().run(jobs), strict=True):
-        _verdicts.add(questions, verdicts or [None] * len(questions))
+        _verdicts.add(questions, verdicts)
+
+
+STRIKES = 2
+"""An answer that hangs the comparison with this many others has no vote."""
 
 
 def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     """Return for each answer the index of the first answer that it equals; None where there is none.
 
-    An answer is compared with the first of each class so far, in order: what majority voting counts. An answer
-    that hangs the grader beside a plain 0 is none, or a group of such would cost a deadline a pair.
+    An answer is compared with the first of each class so far, in order: what majority voting counts. One that
+    takes too long beside STRIKES others has no vote, or a group of such would cost a deadline a pair.
     """
-    distinct = list(dict.fromkeys(answer for answer in answers if answer is not None))
-    probed = dict(zip(distinct, _compare([("0", answer) for answer in distinct]), strict=True))
-    with _tally_lock:
-        _tally.update(UNPARSED if answer is None else probed[answer].how for answer in answers)
-    found: list[int | None] = []
-    firsts: list[int] = []
-    seen: dict[str, int] = {}
+    how: dict[str, str] = {}
+    classes: dict[str, int] = {}
+    strikes = Counter[str]()
     for index, answer in enumerate(answers):
-        if answer is None or probed[answer].how in (UNPARSED, TIMED_OUT):
-            found.append(None)
+        if answer is None or answer in how:
             continue
-        if answer not in seen:
-            grades = _compare([(answers[first] or "", answer) for first in firsts])
-            same = next((first for first, grade in zip(firsts, grades, strict=True) if grade.equal), None)
-            if same is None:
-                firsts.append(index)
-            seen[answer] = index if same is None else same
-        found.append(seen[answer])
-    return found
+        at_once = _at_once("", answer)
+        how[answer] = at_once.how if at_once else EXACT
+        if how[answer] == UNPARSED:
+            continue
+        for first in dict.fromkeys(classes.values()):
+            other = answers[first] or ""
+            if strikes[other] >= STRIKES:
+                continue
+            grade = _compare([(other, answer)])[0]
+            if grade.how == TIMED_OUT:
+                strikes.update((other, answer))
+                if strikes[answer] >= STRIKES:
+                    break
+                continue
+            if grade.how == MATH_VERIFY:
+                how[answer] = MATH_VERIFY
+            if grade.equal:
+                classes[answer] = first
+                break
+        classes.setdefault(answer, index)
+    for answer in how:
+        if strikes[answer] >= STRIKES:
+            how[answer] = TIMED_OUT
+    with _tally_lock:
+        _tally.update(UNPARSED if answer is None else how[answer] for answer in answers)
+    silent = (UNPARSED, TIMED_OUT)
+    return [None if answer is None or how[answer] in silent else classes[answer] for answer in answers]
 
 
 @contextmanager
@@ -228,7 +256,7 @@ def tallied() -> Iterator[Counter[str]]:
 
 def keep_verdicts(folder: Path | None) -> None:
     """Share what math-verify says with the other stages of a run, through files in a folder."""
-    _verdicts.keep_in(folder, GRADER_VERSION)
+    _verdicts.keep_in(folder, versions(f"grader-{GRADER_VERSION}", TIME_LIMIT))
 
 
 def prepare(golds: Iterable[str]) -> None:
@@ -257,8 +285,9 @@ def check_golds(golds: Sequence[tuple[str, str]]) -> None:
             doubtful.append((problem, gold, (latex_of(form), latex_of(form))))
     _ask([(question,) for *_, question in doubtful if question not in _verdicts.known])
     for problem, gold, question in doubtful:
-        if not _verdicts.known[question]:
-            _refuse(problem, gold, "cannot be parsed")
+        verdict = _verdicts.known.get(question)
+        if not verdict:
+            _refuse(problem, gold, "takes too long to parse" if verdict is None else "cannot be parsed")
 
 
 def check_gold(gold: str, *, problem: str) -> None:

@@ -126,7 +126,7 @@ def _one_group(text: str) -> bool:
 
 def normalise(answer: str) -> str:
     """Return a bare answer in the one LaTeX subset that the readers know; never longer than a few times the input."""
-    text = answer
+    text = " ".join(answer.split())
     if not text.isprintable():
         text = "".join(" " if c in "\n\t\r" else c for c in text if c in "\n\t\r" or unicodedata.category(c)[0] != "C")
     text = unwrap(text)
@@ -136,7 +136,7 @@ def normalise(answer: str) -> str:
     text = unwrap(text)
     text = _LEADING.sub("", text) if text[:1].isalpha() else text
     text = _numbers(text)
-    return re.sub(r" {2,}", " ", text).strip()
+    return " ".join(text.split())
 
 
 def _from_unicode(text: str) -> str:

@@ -3,14 +3,13 @@
 import re
 
 from rlvr_bench.scoring.shapes import Form, Leaf, Unknown, squeezed
-from rlvr_bench.scoring.units import UNIT, comparable, is_unit, unit_of
+from rlvr_bench.scoring.units import comparable, split_unit, unit_of
 from rlvr_bench.scoring.values import scalar_of
 
 _BASE = re.compile(r"^\(?(-?[0-9A-Za-z]+)\)?_(?:\{?\s*(?:\\text\{)?\s*(?:base )?\(?(\d{1,2})\)?\s*\}{0,2})$")
-_SPOKEN_BASE = re.compile(r"\s*(?:\\text\{)?\s*\(?\s*(?:in )?base[\s-]*\}?\s*(\d{1,2})\s*\)?\s*\}?$", re.IGNORECASE)
+_SPOKEN_BASE = re.compile(r" ?(?:\\text\{ ?)?\(? ?(?:in )?base[ -]?\}? ?(\d{1,2}) ?\)? ?\}?$", re.IGNORECASE)
 _DEGREES = re.compile(r"°(?=\s*(?:[-+*/)}]|\\cdot|$))")
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
-_UNIT = re.compile(rf"^(.*?[\w)}}\]!.])\s*({UNIT})$", re.DOTALL)
 _PER = re.compile(r"\s*/\s*(?:\\text\{[A-Za-z .]*\}|[A-Za-z]+)$")
 _IN_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*°")
 
@@ -25,10 +24,8 @@ def leaf_of(text: str) -> Form:
         text = _PER.sub("", re.sub(r"\s*[$€£]\s*", "", text).strip())
     if "°" in text and _TRIGONOMETRIC.search(text):
         text = _IN_DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
-    elif (match := _UNIT.match(text)) and is_unit(match.group(2)):
-        value = match.group(1).strip()
-        if not value.endswith(("^", "_", "\\text")):
-            text, unit = value, unit_of(match.group(2)) or unit
+    elif parts := split_unit(text):
+        text, unit = parts[0], unit_of(parts[1]) or unit
     percent = text.endswith("%")
     text = text[:-1].strip() if percent else text
     if match := _BASE.match(text):

@@ -27,11 +27,37 @@ _KNOWN = (
     "weeks?|months?|years?|(?:centi|milli|kilo|deci)?(?:meters?|metres?|grams?|lit(?:er|re)s?)|miles?|yards?|"
     "pounds?|ounces?|gallons?|acres?"
 )
-_WORD = r"(?<= )[a-z]*[aeiou][a-z]*(?<=[a-z]{3})(?![A-Za-z])"
-_BARE = rf"(?:(?:{_KNOWN})(?![A-Za-z])|{_WORD}|m(?=\s*/\s*s)|(?<=/)\s*[hsmgL](?![A-Za-z]))"
-_PART = rf"(?:\\text\{{[A-Za-z ./\-]*\}}|°\s?[CF]?(?![A-Za-z])|{_BARE})\.?(?:\^\{{?-?\d\}}?)?"
-UNIT = rf"{_PART}(?:\s*(?:/|\\cdot)?\s*{_PART})*"
-"""A regular expression of what may stand behind a value as its unit; `is_unit` says whether it does."""
+_WORD = r"(?<= )(?=[b-df-hj-np-tv-z]*[aeiou])[a-z]{3,}(?![A-Za-z])"
+_PART = re.compile(
+    rf"(?:\\text\{{[A-Za-z ./\-]*\}}|°\s?[CF]?(?![A-Za-z])|(?:{_KNOWN})(?![A-Za-z])|{_WORD}"
+    r"|m(?= ?/ ?s)|(?<=/)[hsmgL](?![A-Za-z])|(?<=/ )[hsmgL](?![A-Za-z]))\.?(?:\^\{?-?\d\}?)?"
+)
+_BETWEEN = re.compile(r" ?(?:(?:/|\\cdot(?![A-Za-z])) ?)?")
+_START = re.compile(r"\\text\{|°|(?<![\\A-Za-z_^{])[A-Za-z]{2}|(?<=[\d)} ])m(?= ?/ ?s)")
+_STARTS = 12
+"""Places in an answer that are tried as the begin of its unit; each costs one pass over the rest."""
+
+
+def split_unit(text: str) -> tuple[str, str] | None:
+    """Return a value and what stands behind it as its unit, or None. Linear in the length of the text."""
+    for number, match in enumerate(_START.finditer(text)):
+        if number == _STARTS:
+            return None
+        value, tail = text[: match.start()].rstrip(), text[match.start() :]
+        if value and (value[-1].isalnum() or value[-1] in ")}]!.%") and _is_parts(text, match.start()):
+            return (value, tail) if is_unit(tail) and not value.endswith("\\text") else None
+    return None
+
+
+def _is_parts(text: str, position: int) -> bool:
+    while part := _PART.match(text, position):
+        if part.end() == len(text):
+            return True
+        between = _BETWEEN.match(text, part.end())
+        position = between.end() if between else part.end()
+    return False
+
+
 _ONE_LETTER = frozenset("m s g h l L N J W V A K C F".split())
 _CHANGING = frozenset(
     (

@@ -41,7 +41,7 @@ class Scalar:
     out_of_bounds: bool = False
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=10_000)
 def scalar_of(latex: str) -> Scalar | None:
     """Return what is known of a scalar expression, or None where the reader cannot read it."""
     try:
@@ -51,9 +51,10 @@ def scalar_of(latex: str) -> Scalar | None:
             return Scalar(positive=_at(tree, names, (1, 2, 3)), mixed=_at(tree, names, (-1, -2, -3)))
         evaluation = Evaluation({})
         value = evaluation.of(tree)
+        abs(value)  # of a complex number this may overflow
     except TooLarge:
         return None if names else Scalar(out_of_bounds=True)
-    except Unreadable:
+    except (Unreadable, ArithmeticError, ValueError):
         return None
     if isinstance(value, complex) and abs(value) < _SMALLEST and evaluation.largest < _SMALLEST:
         return Scalar(out_of_bounds=True)  # it underflowed
@@ -182,7 +183,10 @@ def _agree(one: tuple[complex | None, ...], other: tuple[complex | None, ...]) -
         if x is None or y is None:
             verdict = None
             continue
-        size, gap = max(abs(x), abs(y)), abs(x - y)
+        try:
+            size, gap = max(abs(x), abs(y)), abs(x - y)
+        except OverflowError:
+            return None
         if math.isinf(size) or gap > _DIFFERENT * max(size, 1e-300):
             return False
         if gap > _SAME * size:

@@ -99,7 +99,10 @@ def test_answers_that_hung_the_grader_are_said() -> None:
     hung = report(models=(model(timed_out_before=0.0, timed_out_after=0.0125),))
     flag = next(flag for flag in flags.find(hung, Circumstances(), RULE) if flag.name == "grader-timeouts")
     assert flag.about == ("m0",)
-    assert flag.evidence.startswith("m0: 0.00 % of its answers before, 1.25 % after training took too long")
+    assert flag.evidence.startswith(
+        "m0: 0.00 % of its answers before, 0.00 % in and 1.25 % after training took too long"
+    )
+    assert "grader-timeouts" in raised(report(models=(model(timed_out_training=0.001),)))
 
 
 def test_flags_of_the_setup() -> None:

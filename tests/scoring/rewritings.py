@@ -112,7 +112,7 @@ def slow_verdicts(pairs: list[tuple[str, str]]) -> list[bool | None]:
         def look(one: str, other: str) -> bool:
             nonlocal late
             verdict = said.get((one, other))
-            late = late or verdict is None
+            late = late or verdict in (None, [None])
             return bool(verdict and verdict[0])
 
         verdict = Comparison(look, exact=False).equal(gold, answer)
