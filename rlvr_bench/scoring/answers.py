@@ -82,7 +82,7 @@ def stated_answer(text: str) -> str | None:
     """Return an answer that the end of a text states without a box, or None."""
     tail = _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text[-TAIL:]))
     for candidate in (*(m.group(1) for m in reversed(list(_TAGGED.finditer(tail)))), *_said(tail)):
-        answer = candidate.strip().strip("*").strip()
+        answer = candidate.strip().removeprefix("**").removesuffix("**").strip()
         if answer and len(answer) <= MAX_ANSWER and "\\boxed" not in answer and answer.count("{") == answer.count("}"):
             return answer
     return None

@@ -42,6 +42,7 @@ _SCAN = re.compile(
 )
 _OPEN, _CLOSE = {"(", "[", "{", "\\{", "\\begin"}, {")", "]", "}", "\\}", "\\end"}
 _RELATIONS = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\in", "\\approx", ":=", "\\equiv"}
+_SHORT = frozenset({"no", "ne", "nw", "se", "sw"})
 _WRITTEN = re.compile(r"^[A-Za-z][A-Za-z' .,\-]*$")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _CHOICE = re.compile(r"^(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer):? )?(?:\(([A-Ja-j])\)|([A-J])[.):]?|\{([A-J])\})$")
@@ -139,7 +140,11 @@ def _written(text: str) -> Form | None:
         if len(words) > 1 and all(len(w) <= 2 for w in words):
             return _form(plain, 1) if marked and text.count("\\text") == 1 and text.startswith("\\text") else None
     letters = sum(c.isalpha() for c in plain)
-    if not marked and (letters < 3 or (any(len(w) < 2 for w in plain.split()) and letters < 6)):
+    if (
+        not marked
+        and plain.lower() not in _SHORT
+        and (letters < 3 or (any(len(w) < 2 for w in plain.split()) and letters < 6))
+    ):
         return None
     return Text(plain, marked)
 
@@ -269,6 +274,10 @@ def _as_interval(relation: Relation) -> Interval | None:
     operators, sides = list(relation.operators), list(relation.sides)
     if any(op not in ORDER_OPERATORS for op in operators) or len(sides) > 3:
         return None
+    size = re.fullmatch(r"\|([A-Za-z])\|", sides[0].latex) if isinstance(sides[0], Leaf) and len(sides) == 2 else None
+    if size and operators[0] in ("<", "\\le") and isinstance(sides[1], Leaf) and not _has_letters(sides[1].latex):
+        is_open = operators[0] == "<"
+        return Interval(is_open, is_open, Leaf(f"-({sides[1].latex})"), sides[1], size.group(1))
     if operators[0] in (">", "\\ge"):
         operators, sides = [ORDER_OPERATORS[op] for op in reversed(operators)], sides[::-1]
     if any(op in (">", "\\ge") for op in operators):

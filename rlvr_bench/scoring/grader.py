@@ -31,6 +31,7 @@ from rlvr_bench.scoring.shapes import (
     Text,
     Union,
     Unknown,
+    askable,
     latex_of,
 )
 from rlvr_bench.scoring.values import scalar_of
@@ -163,7 +164,12 @@ def _decide(pairs: Sequence[Pair]) -> dict[Pair, Grade]:
             decided[pair] = Grade(verdict, EXACT)
             continue
         questions = tuple(asking.open)
-        waiting[pair] = questions if len(questions) <= MAX_QUESTIONS else (_whole_question(pair),)
+        if len(questions) > MAX_QUESTIONS:
+            questions = (_whole_question(pair),)
+        if all(askable(text) for question in questions for text in question):
+            waiting[pair] = questions
+        else:
+            decided[pair] = Grade(False, EXACT)
     _ask(list(dict.fromkeys(waiting.values())))
     for pair, questions in waiting.items():
         if questions == (_whole_question(pair),):
@@ -193,7 +199,8 @@ def _ask(jobs: Sequence[tuple[Pair, ...]]) -> None:
     if not jobs:
         return
     _verdicts.refresh()
-    jobs = [job for job in jobs if any(question not in _verdicts.known for question in job)]
+    unknown = (tuple(question for question in job if question not in _verdicts.known) for job in jobs)
+    jobs = [job for job in dict.fromkeys(unknown) if job]
     for questions, verdicts in zip(jobs, pool().run(jobs), strict=True):
         _verdicts.add(questions, verdicts)
 

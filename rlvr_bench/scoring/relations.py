@@ -2,6 +2,7 @@
 
 import re
 
+from rlvr_bench.scoring.expression import Unreadable, read, variables
 from rlvr_bench.scoring.shapes import Form, Items, Leaf, Relation, Text, Unknown, askable, is_name, latex_of
 from rlvr_bench.scoring.units import changes
 from rlvr_bench.scoring.values import equal_scalars, scalar_of
@@ -22,8 +23,22 @@ def value_of(relation: Relation, *, names_last: bool = False) -> Form | None:
         return last
     if not isinstance(first, Leaf) or last == Leaf("0"):
         return None
-    letters = set(re.findall("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", first.latex))) - {"e", "i"}
-    return None if len(letters) == 1 and letters.pop().islower() else last
+    return None if _in_one_unknown(first.latex) else last
+
+
+_ASKED = re.compile(r"\|[^|]+\||\\(?:sin|cos|tan|cot|sec|csc)(?:\^2)?\s*\(?\s*\\?[A-Za-z]+\)?")
+
+
+def _in_one_unknown(latex: str) -> bool:
+    """Return whether a left side holds one small letter alone, as x^2 does; |z| and \\cos x are asked for."""
+    if _ASKED.fullmatch(latex.strip()):
+        return False
+    try:
+        names = variables(read(latex))
+    except Unreadable:
+        names = set(re.findall("[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", latex)))
+    names -= {"e", "i"}
+    return len(names) == 1 and names.pop()[0].islower()
 
 
 def stated(relation: Relation) -> bool:
