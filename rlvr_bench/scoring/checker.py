@@ -37,11 +37,6 @@ _WARM_UP = [
     ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 3 \\end{pmatrix}"),
     ("\\sqrt{2}+\\ln 3", "\\ln 3+\\sqrt 2"),
     ("y=2x", "2y=4x"),
-    ("\\int_0^1 x dx", "\\sum_{k=1}^{2} k"),
-    ("x^2-3x+2>0", "\\lim_{x\\to 0} x"),
-    ("\\frac{\\pi}{4}", "\\int_0^1 \\frac{1}{1+x^2} dx"),
-    ("2^n", "\\sum_{k=0}^{n} \\binom{n}{k}"),
-    ("2", "\\sum_{k=0}^{\\infty} \\frac{1}{2^k}"),
 ]
 _FORBIDDEN = (
     "os.",
@@ -55,6 +50,14 @@ _FORBIDDEN = (
     "webbrowser.",
     "pty.",
 )
+_WHEN_IDLE = [
+    ("\\int_0^1 x dx", "\\sum_{k=1}^{2} k"),
+    ("x^2-3x+2>0", "\\lim_{x\\to 0} x"),
+    ("\\frac{\\pi}{4}", "\\int_0^1 \\frac{1}{1+x^2} dx"),
+    ("2^n", "\\sum_{k=0}^{n} \\binom{n}{k}"),
+    ("2", "\\sum_{k=0}^{\\infty} \\frac{1}{2^k}"),
+]
+"""What makes sympy import and build much, about 1 s: done while nobody waits, before the child is forked anew."""
 _COMPILED = re.compile(
     r"from sympy import \*|def (?:__create_fn__|monomial_\w+)\((?s:.*)"
     r"|(?:Integer|Float|Rational|[-+*/()\s]|'?\d[\d.]*(?:e[-+]?\d+)?'?){1,400}"
@@ -93,8 +96,15 @@ def serve() -> None:
     os.write(1, READY)
     child = _Child()
     unread, deadline, died_before = b"", 0.0, b""
+    cold = deque(_WHEN_IDLE)
     while True:
         busy = bool(child.jobs)
+        if cold and not busy and not select.select([0], [], [], 0)[0]:
+            compare(*cold.popleft())
+            if not cold:
+                child.end()
+                child = _Child()
+            continue
         timeout = max(0.0, deadline - time.monotonic()) if busy else None
         ready, _, _ = select.select([0, child.results] if busy else [0], [], [], timeout)
         if child.results in ready and (lines := child.read()) is not None:
