@@ -1,5 +1,6 @@
 """The one boundary: whatever happens in a stage becomes a record."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from rlvr_bench.engine.local import ENVIRONMENT, LocalExecutor
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout, store
 from rlvr_bench.schema.record import Record
+from rlvr_bench.scoring import answers_equal, keep_verdicts
 from tests.fakes import folder_of, planned, training
 
 CUT = {"models": ["micro-qwen-a", "micro-olmo-a"], "seeds": 1, "limit": 20}
@@ -35,6 +37,23 @@ def test_a_result_becomes_a_record(staged, monkeypatch) -> None:
     assert store.read_record(run, stage) == record
     assert record.training == training()
     assert record.timing.peak_memory_bytes > 2**20
+
+
+def test_what_math_verify_says_is_kept_in_the_run_for_its_other_stages(staged, monkeypatch) -> None:
+    run, _, folder = staged
+
+    def train(inputs, where):
+        assert answers_equal("\\lfloor x \\rfloor + 17", "17 + \\lfloor x \\rfloor")
+        return training()
+
+    monkeypatch.setattr(trl, "train", train)
+    try:
+        assert worker.run_stage(folder).failure is None
+    finally:
+        keep_verdicts(None)
+    (kept,) = run.verdicts.rglob("*.jsonl")
+    gold, answer, verdict = json.loads(kept.read_text())
+    assert "17" in gold and "17" in answer and verdict is True
 
 
 @pytest.mark.parametrize(
