@@ -10,6 +10,7 @@ pair, cut short by a `?` for the pair that took too long.
 """
 
 import contextlib
+import importlib
 import json
 import logging
 import os
@@ -38,6 +39,12 @@ _WARM_UP = [
     ("\\sqrt{2}+\\ln 3", "\\ln 3+\\sqrt 2"),
     ("y=2x", "2y=4x"),
 ]
+_LATE = (
+    *(f"sympy.integrals.{name}" for name in ("manualintegrate", "meijerint", "risch", "heurisch", "transforms")),
+    "sympy.solvers.inequalities",
+    "sympy.series.gruntz",
+)
+"""What sympy imports in the midst of a computation: cheap here, and paid anew by every child otherwise."""
 _FORBIDDEN = (
     "os.",
     "subprocess.",
@@ -59,10 +66,12 @@ _WHEN_IDLE = [
 ]
 """What makes sympy import and build much, about 1 s: done while nobody waits, before the child is forked anew."""
 _COMPILED = re.compile(
-    r"from sympy import \*|def (?:__create_fn__|monomial_\w+)\((?s:.*)"
-    r"|(?:Integer|Float|Rational|[-+*/()\s]|'?\d[\d.]*(?:e[-+]?\d+)?'?){1,400}"
+    r"from sympy import \*|def (?:__create_fn__|monomial_\w+)\((?s:.*)|[A-Za-z]\w{0,40}(?:\[[A-Za-z_, |\[\]]*\])?"
+    r"|lambda _cls, [\w, ]*: _tuple_new\(_cls, \([\w, ]*\)\)"
+    r"|(?:Integer|Float|Rational|[-+*/()\s]|'?[\d.]+(?:e[-+]?\d+)?'?){1,400}"
 )
-"""All that may be compiled from text: sympy's reading of numbers and its polynomial code, and dataclasses."""
+"""All that may be compiled from text: sympy's reading of numbers and its polynomial code, dataclasses, named
+tuples, and names of types without a call: what late imports need."""
 _HARMLESS = ("os.listdir", "os.scandir", "os.walk", "os.fwalk")
 
 
@@ -93,6 +102,8 @@ def serve() -> None:
     warnings.simplefilter("ignore")
     for pair in _WARM_UP:
         compare(*pair)
+    for module in _LATE:
+        importlib.import_module(module)
     os.write(1, READY)
     child = _Child()
     unread, deadline, died_before = b"", 0.0, b""
