@@ -6,6 +6,7 @@ The conventions are listed in docs/grading.md, each with its cases.
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import pairwise
 
 from rlvr_bench.scoring.relations import (
@@ -49,24 +50,18 @@ _INFINITE = re.compile(r"[-+]?\s*\\infty\s*")
 _ORDERED = ("tuple", "square")
 
 
-def _all(verdicts: Iterable[bool | None]) -> bool | None:
-    found: bool | None = True
+def _unless(decisive: bool, verdicts: Iterable[bool | None]) -> bool | None:
+    """Return `decisive` where one verdict is that, else None where one is open, else its opposite (Kleene's logic)."""
+    found: bool | None = not decisive
     for verdict in verdicts:
-        if verdict is False:
-            return False
+        if verdict is decisive:
+            return decisive
         if verdict is None:
             found = None
     return found
 
 
-def _any(verdicts: Iterable[bool | None]) -> bool | None:
-    found: bool | None = False
-    for verdict in verdicts:
-        if verdict is True:
-            return True
-        if verdict is None:
-            found = None
-    return found
+_all, _any = partial(_unless, False), partial(_unless, True)
 
 
 class Comparison:
@@ -130,9 +125,8 @@ class Comparison:
         return answer.content is not None and self.equal(gold, answer.content)
 
     def _unknown(self, gold: Form, answer: Form) -> bool | None:
-        if isinstance(answer, Text | Choice) or isinstance(gold, Text | Choice):
-            one, other = words_of(gold), words_of(answer)
-            return one is not None and one == other
+        if isinstance(answer, Text) or isinstance(gold, Text):
+            return self._text(gold, answer)
         g, a = latex_of(gold), latex_of(answer)
         if squeezed(g) == squeezed(a):
             return True
@@ -267,10 +261,7 @@ class Comparison:
         g, a = gold.sides[0], answer.sides[0]
         if not stated(answer):
             return False
-        same = squeezed(latex_of(g)) == squeezed(latex_of(a))
-        if same:
-            return self.equal(gold.sides[-1], answer.sides[-1])
-        if numbered(g, a):
+        if squeezed(latex_of(g)) == squeezed(latex_of(a)) or numbered(g, a):
             return self.equal(gold.sides[-1], answer.sides[-1])
         if is_name(g) and is_name(a) and not (letters_of(gold) & letters_of(answer)):
             return False

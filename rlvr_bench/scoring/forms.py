@@ -29,7 +29,7 @@ from rlvr_bench.scoring.shapes import (
     latex_of,
 )
 from rlvr_bench.scoring.units import changes
-from rlvr_bench.scoring.values import near_values, scalar_of
+from rlvr_bench.scoring.values import less, near_values, scalar_of
 
 MAX_NESTING = 12
 MAX_ITEMS = 64
@@ -209,14 +209,7 @@ def _overlap(found: list[Interval | Union]) -> Interval | None:
     assert isinstance(low, Interval) and isinstance(high, Interval)
     if low.variable != high.variable or low.high != INFINITY or high.low != MINUS_INFINITY:
         return None
-    a, b = scalar_of(latex_of(low.low)), scalar_of(latex_of(high.high))
-    values = [
-        None if x is None else x.exact if x.exact is not None else (x.positive[0] if x.positive else None)
-        for x in (a, b)
-    ]
-    if any(value is None for value in values) or not float(abs(values[0])) < float("inf"):  # type: ignore[arg-type]
-        return None
-    below = float(complex(values[0]).real) < float(complex(values[1]).real)  # type: ignore[arg-type]
+    below = less(latex_of(low.low), latex_of(high.high))
     return Interval(low.left_open, high.right_open, low.low, high.high, low.variable) if below else None
 
 

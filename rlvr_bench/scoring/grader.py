@@ -20,20 +20,7 @@ from rlvr_bench.scoring.checker import TIME_LIMIT
 from rlvr_bench.scoring.compare import Comparison
 from rlvr_bench.scoring.forms import form_of
 from rlvr_bench.scoring.pool import pool
-from rlvr_bench.scoring.shapes import (
-    Choice,
-    Form,
-    Interval,
-    Items,
-    Leaf,
-    Matrix,
-    Relation,
-    Text,
-    Union,
-    Unknown,
-    askable,
-    latex_of,
-)
+from rlvr_bench.scoring.shapes import Form, Leaf, Unknown, askable, latex_of, parts_of
 from rlvr_bench.scoring.values import scalar_of
 from rlvr_bench.scoring.verdicts import Verdicts, versions
 
@@ -166,10 +153,10 @@ def _decide(pairs: Sequence[Pair]) -> dict[Pair, Grade]:
         questions = tuple(asking.open)
         if len(questions) > MAX_QUESTIONS:
             questions = (_whole_question(pair),)
-        if all(askable(text) for question in questions for text in question):
-            waiting[pair] = questions
-        else:
-            decided[pair] = Grade(False, EXACT)
+            if not all(map(askable, questions[0])):
+                decided[pair] = Grade(False, EXACT)
+                continue
+        waiting[pair] = questions
     _ask(list(dict.fromkeys(waiting.values())))
     for pair, questions in waiting.items():
         if questions == (_whole_question(pair),):
@@ -323,17 +310,4 @@ def readable(form: Form) -> bool:
     """Return whether our own reader knows every part of a form."""
     if isinstance(form, Leaf):
         return form.base is not None or "\\infty" in form.latex or scalar_of(form.latex) is not None
-    if isinstance(form, Text | Choice):
-        return True
-    if isinstance(form, Items):
-        return all(map(readable, form.items))
-    if isinstance(form, Interval):
-        return readable(form.low) and readable(form.high)
-    if isinstance(form, Union):
-        return all(map(readable, form.parts))
-    if isinstance(form, Matrix):
-        return all(readable(cell) for row in form.rows for cell in row)
-    if isinstance(form, Relation):
-        return all(map(readable, form.sides))
-    assert isinstance(form, Unknown)
-    return False
+    return not isinstance(form, Unknown) and all(map(readable, parts_of(form)))

@@ -34,21 +34,21 @@ _COMMAND = re.compile(r"\\([A-Za-z]+)\*?\s*")
 _DROPPED = set(
     "left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle "
     "scriptstyle limits nolimits rm bf it sf cal hfill hspace noindent mathstrut strut nonumber boxed fbox "
-    "ensuremath left. right. Large large small normalsize".split()
+    "ensuremath Large large small normalsize".split()
 )
 _SPACE = set("quad qquad space enspace thinspace medspace thickspace nobreakspace hskip kern".split())
 _SAME = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "choose": "choose",
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
     "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge", "neq": "ne",
     "times": "cdot", "ast": "cdot", "bullet": "cdot", "star": "cdot", "lt": "<", "gt": ">", "colon": ":", "div": "/",
     "ldots": "...", "dots": "...", "cdots": "...", "dotsc": "...", "dotsb": "...", "lbrace": "\\{", "rbrace": "\\}",
     "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")", "langle": "(", "rangle": ")", "lvert": "|",
     "rvert": "|", "vert": "|", "mid": "|", "degree": "°", "degrees": "°", "textdegree": "°", "varnothing": "emptyset",
-    "reals": "R", "setminus": "setminus", "backslash": "setminus", "land": " and ", "lor": " or ", "wedge": " and ",
-    "vee": " or ", "tg": "tan", "ctg": "cot", "cosec": "csc", "arctg": "arctan", "varphi": "phi", "epsilon": "epsilon",
+    "reals": "R", "backslash": "setminus", "land": " and ", "lor": " or ", "wedge": " and ",
+    "vee": " or ", "tg": "tan", "ctg": "cot", "cosec": "csc", "arctg": "arctan", "varphi": "phi",
     "varepsilon": "epsilon", "to": "rightarrow", "percent": "%", "textdollar": "\\$", "slash": "/", "bmod": "mod",
     "iff": "Leftrightarrow", "simeq": "approx", "doteq": "approx", "bigcup": "cup", "fallingdotseq": "approx",
-    "infin": "infty", "sgn": "sgn", "le": "le", "ge": "ge", "prime": "'", "mathop": "operatorname", "part": "part",
+    "infin": "infty", "prime": "'", "mathop": "operatorname",
 }  # fmt: skip
 _TEXT = set("text mbox hbox textbf textit textrm textsf textsc texttt textnormal textup emph underline".split())
 _UPRIGHT = set("mathrm mathsf mathtt operatorname mathbf mathit boldsymbol bm mathcal mathfrak mathnormal".split())
@@ -62,7 +62,6 @@ _WORDS = re.compile(
     r"sin|cos|tan|cot|sec|csc|ln|log|exp|cup|theta)(?![A-Za-z])"
 )
 _WORD_OF = {"infinity": "infty", "inf": "infty", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
-_TEXT_GROUP = re.compile(r"\\text\{([^{}]*)\}")
 _LEADING = re.compile(
     r"^(?:(?:so|thus|hence|therefore|then)[,:]?\s+)?(?:the\s+)?(?:(?:final|correct|exact)\s+)?"
     r"(?:answer|result|solution|value)(?:\s+is)?\s*[:=]?\s+(?=\S)|^(?:approximately|approx\.?|about|exactly|equals?)\s+(?=\S)",
@@ -128,7 +127,7 @@ def normalise(answer: str) -> str:
     """Return a bare answer in the one LaTeX subset that the readers know; never longer than a few times the input."""
     text = " ".join(answer.split())
     if not text.isprintable():
-        text = "".join(" " if c in "\n\t\r" else c for c in text if c in "\n\t\r" or unicodedata.category(c)[0] != "C")
+        text = "".join(c for c in text if unicodedata.category(c)[0] != "C")
     text = unwrap(text)
     if not text.isascii():
         text = _from_unicode(text)
@@ -207,7 +206,7 @@ def _upright(match: re.Match[str]) -> str:
 
 
 def _numbers(text: str) -> str:
-    """Join thousands groups outside brackets, write mixed numbers with \\frac, drop lone outer braces."""
+    """Join thousands groups outside brackets, write mixed numbers with \\frac."""
     text = _apply(_NUMERALS, re.sub(r"  +", " ", text))
     if "," in text:
         depth = 0

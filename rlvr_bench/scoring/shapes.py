@@ -89,6 +89,19 @@ Form = Leaf | Text | Choice | Items | Interval | Union | Matrix | Relation | Unk
 MINUS_INFINITY, INFINITY = Leaf("-\\infty"), Leaf("\\infty")
 
 
+def parts_of(form: Form) -> "tuple[Form, ...]":
+    """Return the forms that a form is made of; none for a scalar, text, a choice, and what is not known."""
+    if isinstance(form, Items):
+        return form.items
+    if isinstance(form, Interval):
+        return form.low, form.high
+    if isinstance(form, Union):
+        return form.parts
+    if isinstance(form, Matrix):
+        return tuple(cell for row in form.rows for cell in row)
+    return form.sides if isinstance(form, Relation) else ()
+
+
 def is_name(form: Form) -> bool:
     """Return whether a form is a bare variable, as on the left of an assignment."""
     return (

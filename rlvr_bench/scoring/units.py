@@ -79,7 +79,7 @@ def is_unit(text: str) -> bool:
     words = re.findall(r"[A-Za-z]+", plain)
     if len(words) > 5 or any(len(word) == 1 and word not in _ONE_LETTER for word in words):
         return False
-    return not any(word.lower() in _CHANGING for word in words)
+    return not changes(plain)
 
 
 def changes(words: str) -> bool:
@@ -116,35 +116,42 @@ def conversion(gold: str | None, answer: str | None) -> Fraction | None:
 
     None means that the bare numbers are compared: a missing, equal or unknown unit decides nothing.
     """
-    if gold is None or answer is None or gold == answer:
+    if (known := _measures(gold, answer)) is None:
         return None
-    one, other = _measure(gold), _measure(answer)
-    if one is None or other is None or one[0] != other[0] or one[1] == other[1]:
-        return None
-    return other[1] / one[1]
+    (kind, one), (other_kind, other) = known
+    return other / one if kind == other_kind and one != other else None
 
 
 def comparable(gold: str | None, answer: str | None) -> bool:
     """Return whether two units measure the same quantity."""
-    one, other = _measure(gold or ""), _measure(answer or "")
-    return one is not None and other is not None and one[0] == other[0]
+    known = _measures(gold, answer)
+    return known is not None and known[0][0] == known[1][0]
 
 
 def of_other_kind(gold: str | None, answer: str | None) -> bool:
     """Return whether two known units measure different things, as money and angles, feet and square inches."""
-    one, other = _measure(gold or ""), _measure(answer or "")
-    if one is None or other is None:
+    if (known := _measures(gold, answer)) is None:
         return False
+    (one, _), (other, _) = known
     # the same unit without its power is a slip of the pen; feet are no square inches
-    return one[0][0] != other[0][0] or (one[0] != other[0] and _name(gold) != _name(answer))
+    return one[0] != other[0] or (one != other and _name(gold) != _name(answer))
 
 
 def _name(unit: str | None) -> str:
     return (unit or "").partition("^")[0]
 
 
-def _measure(unit: str) -> tuple[tuple[int, int], Fraction] | None:
-    name, _, power = unit.partition("^")
+_Measure = tuple[tuple[int, int], Fraction]
+
+
+def _measures(gold: str | None, answer: str | None) -> tuple[_Measure, _Measure] | None:
+    """Return both units as ((quantity, power), factor), or None where one is not known."""
+    one, other = _measure(gold), _measure(answer)
+    return None if one is None or other is None else (one, other)
+
+
+def _measure(unit: str | None) -> _Measure | None:
+    name, _, power = (unit or "").partition("^")
     known = _TABLE.get(name)
     if known is None or (power and not power.isdigit()):
         return None

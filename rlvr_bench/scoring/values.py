@@ -96,11 +96,20 @@ def _coordinate(name: str, number: int) -> float:
 
 def rounds_to(one: Value, other: Value) -> bool:
     """Return whether two real numbers agree at PLACES decimals and within CLOSENESS of the larger."""
-    a, b = _real(one), _real(other)
-    if a is None or b is None:
+    if (pair := _reals(one, other)) is None:
         return False
-    scale = 10**PLACES
-    return round(a * scale) == round(b * scale) and abs(a - b) <= Fraction(CLOSENESS) * max(abs(a), abs(b))
+    a, b = (round(value * 10**PLACES) for value in pair)
+    return a == b and _within(*pair, CLOSENESS)
+
+
+def _within(a: Fraction, b: Fraction, share: float) -> bool:
+    return abs(a - b) <= Fraction(share) * max(abs(a), abs(b))
+
+
+def _reals(one: Value | None, other: Value | None) -> tuple[Fraction, Fraction] | None:
+    """Return two values where both are known and real."""
+    a, b = (None if value is None else _real(value) for value in (one, other))
+    return None if a is None or b is None else (a, b)
 
 
 def _is_real(value: complex) -> bool:
@@ -139,9 +148,15 @@ def equal_scalars(gold: str, answer: str) -> bool | None:
 
 def near_values(one: Scalar, other: Scalar) -> bool:
     """Return whether two constants lie near each other, as a value and its printed approximation do."""
-    found = [_constant(scalar) for scalar in (one, other)]
-    x, y = (None if value is None else _real(value) for value in found)
-    return x is not None and y is not None and abs(x - y) <= Fraction(NEAR) * max(abs(x), abs(y))
+    pair = _reals(_constant(one), _constant(other))
+    return pair is not None and _within(*pair, NEAR)
+
+
+def less(one: str, other: str) -> bool:
+    """Return whether two constants in LaTeX are known and the first is the smaller."""
+    a, b = scalar_of(one), scalar_of(other)
+    pair = _reals(_constant(a), _constant(b)) if a and b else None
+    return pair is not None and pair[0] < pair[1]
 
 
 def too_far(gold: str, answer: str) -> bool:
@@ -149,9 +164,8 @@ def too_far(gold: str, answer: str) -> bool:
     g, a = scalar_of(gold), scalar_of(answer)
     if g is None or a is None or not (g.decimal or a.decimal):
         return False
-    one, other = _constant(g), _constant(a)
-    x, y = (None if v is None else _real(v) for v in (one, other))
-    return x is not None and y is not None and abs(x - y) > Fraction(CLOSENESS) * max(abs(x), abs(y))
+    pair = _reals(_constant(g), _constant(a))
+    return pair is not None and not _within(*pair, CLOSENESS)
 
 
 def _constant(scalar: Scalar) -> Value | None:
