@@ -194,20 +194,19 @@ def test_the_guard_changes_no_verdict() -> None:
         ("e", "\\lim_{n \\to \\infty} (1+\\frac{1}{n})^n"),
         ("-2", "\\begin{vmatrix} 1 & 2 \\\\ 3 & 4 \\end{vmatrix}"),
     ]
+    # A fresh interpreter each, as warm as a process that begins to serve; no deadline, as the claim is no speed.
     code = (
-        "import sys, json; from rlvr_bench.scoring.checker import compare;"
-        "print([compare(*p) for p in json.load(sys.stdin)])"
+        "import sys, json, importlib; from rlvr_bench.scoring import checker;"
+        "[checker.compare(*pair) for pair in checker._WARM_UP];"
+        "[importlib.import_module(module) for module in checker._LATE];"
+        "guarded, pair = json.load(sys.stdin);"
+        "guarded and sys.addaudithook(checker._guard);"
+        "print(checker.compare(*pair))"
     )
-    free = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(pairs), capture_output=True, text=True, check=True
-    )
-    assert json.loads(free.stdout.lower()) == [True] * len(pairs)
-    for one in ([pair] for pair in pairs):  # each in a process that has warmed up for nothing yet
-        fresh = Pool(size=1)
-        try:
-            assert fresh.run([tuple(one)]) == [[True]], one
-        finally:
-            fresh.close()
+    for guarded, pair in [(guarded, pair) for pair in pairs for guarded in (False, True)]:
+        given = json.dumps([guarded, pair])
+        done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["True"], (guarded, pair, done.stderr[-300:])
 
 
 def test_the_time_limit_leaves_room_below_two_seconds() -> None:
