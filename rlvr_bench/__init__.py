@@ -18,6 +18,8 @@ _HOME = {
     "Suite": "rlvr_bench.schema.suite",
     "analyse": "rlvr_bench.analysis",
     "answers_equal": "rlvr_bench.scoring",
+    "load_method": "rlvr_bench.catalog",
+    "rehearse": "rlvr_bench.rewards.rehearsal",
     "grade_response": "rlvr_bench.scoring",
     "make_plan": "rlvr_bench.planning.planner",
     "run_plan": "rlvr_bench.engine.runner",

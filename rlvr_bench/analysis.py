@@ -10,20 +10,21 @@ from rlvr_bench.diagnostics import flags as flagging
 from rlvr_bench.diagnostics.flags import Baseline, Circumstances
 from rlvr_bench.diagnostics.health import share, why_excluded, why_unhealthy
 from rlvr_bench.errors import NothingMeasuredError
+from rlvr_bench.judgement.elicitation import Elicited, net_elicitation
 from rlvr_bench.judgement.evidence import Evidence, ModelResults
-from rlvr_bench.judgement.sensitivity import cross_check
+from rlvr_bench.judgement.sensitivity import cross_check, earlier_steps
 from rlvr_bench.judgement.sides import Question
 from rlvr_bench.judgement.verdicts import Judged, by_task, gain_alone, judge
 from rlvr_bench.runs import store
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.schema.finding import ModelFinding, Report, StageFailure, Verdict, VerdictWord
 from rlvr_bench.schema.method import Method
-from rlvr_bench.schema.plan import BASELINE, Plan, TrainInputs
+from rlvr_bench.schema.plan import BASELINE, PROMPT, EvaluateInputs, Plan, TrainInputs
 from rlvr_bench.schema.record import Evaluation, Outcome, Record, Training
 from rlvr_bench.schema.suite import TaskSpec
 from rlvr_bench.stats.gains import Array
 
-CONTENT_BLIND = frozenset({"random", "boxed"})
+CONTENT_BLIND = frozenset({"random", "boxed", "no-repetition"})
 """Rewards whose runs scatter more: the wider prior run-to-run SD applies (docs/statistics.md, section 3)."""
 
 ALONE = frozenset({"rewards", "labels", "seed", "kind"})
@@ -32,13 +33,19 @@ ALONE = frozenset({"rewards", "labels", "seed", "kind"})
 
 @dataclass(frozen=True)
 class ModelData:
-    """All records of one model, by task name, each arm's runs in the order of seeds."""
+    """All records of one model, by task name, each arm's runs in the order of seeds.
+
+    `steps` are the method's evaluations at earlier steps, where every run has them; `prompts` those of the untouched
+    model under other prompts.
+    """
 
     name: str
     lineage: str
     before: dict[str, Evaluation]
     after: dict[str, list[dict[str, Evaluation]]] = field(default_factory=dict)
     training: dict[str, list[Training]] = field(default_factory=dict)
+    steps: dict[int, list[dict[str, Evaluation]]] = field(default_factory=dict)
+    prompts: dict[str, dict[str, Evaluation]] = field(default_factory=dict)
 
 
 def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
@@ -80,6 +87,8 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
     )
     evidence = whole.keep([m.name for m in kept])
     judged = judge(evidence, question) if kept else None
+    probed = {m.name: {name: _by_task([e], tasks) for name, e in m.prompts.items()} for m in kept}
+    net = net_elicitation(evidence, probed, question, plan.suite.prompt_samples)
     report = Report(
         program=f"rlvr-bench {__version__}",
         suite=plan.suite.name,
@@ -93,8 +102,11 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
         verdict=_open(judged.verdict if judged else None, missing, not_tested),
         over_start=_open(judged.over_start if judged else None, missing, not_tested),
         flags=(),
-        lineages=judged.lineages if judged else (),
-        models=tuple(_model_finding(m, tasks, whole, question, judged, excluded.get(m.name)) for m in measured),
+        lineages=tuple(
+            ln.model_copy(update={"net_gain": net.lineages.get(ln.lineage)})
+            for ln in (judged.lineages if judged else ())
+        ),
+        models=tuple(_model_finding(m, tasks, whole, question, judged, net, excluded.get(m.name)) for m in measured),
         tasks=by_task(
             _evidence(plan, kept, plan.suite.tasks), question, {task.name: task.deciding for task in plan.suite.tasks}
         ),
@@ -102,6 +114,7 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
         not_measured=tuple(m.name for m in models if m not in measured),
         assumptions=judged.assumptions if judged else (),
         failures=failures,
+        steps=earlier_steps(evidence, question) if kept else (),
         cross_check=cross_check(evidence, question, resamples=resamples) if resamples and kept else None,
         seeds=len(plan.suite.seeds),
         problems=sum(task.problems.count for task in tasks),
@@ -114,20 +127,14 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
 def _evidence(plan: Plan, models: Sequence[ModelData], tasks: Sequence[TaskSpec]) -> Evidence:
     """Return the share right of every run and problem; a task that a model lacks is left out of its results."""
     arms = [plan.method, *(m for m in (plan.control, plan.reference) if m)]
-    blind = {m.name for m in arms if {spec.name for spec in m.rewards} <= CONTENT_BLIND}
-
-    def matrix(evaluations: list[dict[str, Evaluation]], task: str) -> Array:
-        return np.array([[o.correct / o.attempts for o in e[task].sampled] for e in evaluations])
-
-    def results(evaluations: list[dict[str, Evaluation]]) -> dict[str, Array]:
-        return {t.name: matrix(evaluations, t.name) for t in tasks if all(t.name in e for e in evaluations)}
-
+    blind = {m.name for m in arms if {leaf.name for leaf in m.leaves()} <= CONTENT_BLIND}
     found = [
         ModelResults(
             name=m.name,
             lineage=m.lineage,
-            start=results([m.before]),
-            arms={arm: results(runs) for arm, runs in m.after.items()},
+            start=_by_task([m.before], tasks),
+            arms={arm: _by_task(runs, tasks) for arm, runs in m.after.items()},
+            steps={step: _by_task(runs, tasks) for step, runs in m.steps.items()},
             samples=min(t.sampling.samples_after for t in tasks),
             samples_before=min(t.sampling.samples_before for t in tasks),
         )
@@ -135,6 +142,12 @@ def _evidence(plan: Plan, models: Sequence[ModelData], tasks: Sequence[TaskSpec]
     ]
     sizes = {task.name: task.problems.count for task in tasks}
     return Evidence(models=tuple(found), sizes=sizes, paired=True, blind=frozenset(blind))
+
+
+def _by_task(evaluations: Sequence[dict[str, Evaluation]], tasks: Sequence[TaskSpec]) -> dict[str, Array]:
+    """Return, for each task that all evaluations hold, the share right: (evaluations, problems)."""
+    whole = [task.name for task in tasks if all(task.name in e for e in evaluations)]
+    return {t: np.array([[o.correct / o.attempts for o in e[t].sampled] for e in evaluations]) for t in whole}
 
 
 def _doubtful(kept: Sequence[ModelData], tasks: Sequence[TaskSpec], method: str) -> str:
@@ -164,6 +177,8 @@ def _circumstances(plan: Plan, report: Report, measured: Sequence[ModelData]) ->
         transductive=", ".join(t.name for t in plan.suite.tasks) if plan.method.data == "test-prompts" else "",
         no_control="the method is the suite's control" if plan.suite.control else "the suite has no control",
         mismatch=_mismatch(plan, report.control),
+        unreplayable=_unreplayable(plan, measured),
+        final_step=plan.suite.training.steps if plan.suite.evaluate_at else None,
         incomplete=incomplete,
         baselines=tuple(
             Baseline(m.name, task, share(e.sampled, "correct"), bands[m.name, task].low, bands[m.name, task].high)
@@ -172,6 +187,17 @@ def _circumstances(plan: Plan, report: Report, measured: Sequence[ModelData]) ->
             if (m.name, task) in bands
         ),
     )
+
+
+def _unreplayable(plan: Plan, measured: Sequence[ModelData]) -> tuple[str, ...]:
+    """Return which rewards gave other values when tried twice, and which runs' saved rollouts do not replay."""
+    found = [f"{label} gave other values for the same made-up rollouts" for label in plan.unreplayable]
+    for m in measured:
+        different = sum(t.replayed_differently for t in m.training[plan.method.name])
+        count = sum(t.rollouts for t in m.training[plan.method.name])
+        if different:
+            found.append(f"{m.name}: {different:,} of {count:,} saved rollouts get another reward when scored again")
+    return tuple(found)
 
 
 def _mismatch(plan: Plan, control: str | None) -> tuple[str, ...]:
@@ -232,23 +258,32 @@ def _model_data(
     plan: Plan, records: dict[str, Record | None], name: str, lineage: str, tasks: list[TaskSpec]
 ) -> ModelData:
     """Collect a model's results; a seed counts only where training and every deciding task have one."""
-    cells: dict[tuple[str, int | None], list[Record]] = {}
+    cells: dict[tuple[str, int | None], dict[int | None, list[Record]]] = {}
     for stage in plan.stages:
         record = records[stage.id]
         if stage.cell.model == name and record is not None and record.failure is None:
-            cells.setdefault((stage.cell.arm, stage.cell.seed), []).append(record)
+            step = stage.inputs.step if isinstance(stage.inputs, EvaluateInputs) else None
+            cells.setdefault((stage.cell.arm, stage.cell.seed), {}).setdefault(step, []).append(record)
     data = ModelData(name, lineage, {})
-    for (arm, _), found in cells.items():
-        evaluations = {r.evaluation.task: r.evaluation for r in found if r.evaluation}
-        if not all(task.name in evaluations for task in tasks):
+    for (arm, _), by_step in cells.items():
+        at = {step: {r.evaluation.task: r.evaluation for r in found if r.evaluation} for step, found in by_step.items()}
+        at = {step: found for step, found in at.items() if all(task.name in found for task in tasks)}
+        evaluations = at.pop(None, None)
+        trainings = [r.training for r in by_step.get(None, ()) if r.training]
+        if evaluations is None:
             continue
         if arm == BASELINE:
             data.before.update(evaluations)
-            continue
-        trainings = [r.training for r in found if r.training]
-        if trainings:
+        elif arm.startswith(PROMPT):
+            data.prompts[arm.removeprefix(PROMPT)] = evaluations
+        elif trainings:
             data.after.setdefault(arm, []).append(evaluations)
             data.training.setdefault(arm, []).extend(trainings)
+            for step, found in at.items():
+                data.steps.setdefault(step or 0, []).append(found)
+    ends = len(data.after.get(plan.method.name, ()))
+    for step in [step for step, found in data.steps.items() if len(found) != ends]:
+        del data.steps[step]
     return data
 
 
@@ -263,6 +298,7 @@ def _model_finding(
     whole: Evidence,
     question: Question,
     judged: Judged | None,
+    net: Elicited,
     excluded: str | None,
 ) -> ModelFinding:
     rule = question.rule
@@ -304,5 +340,9 @@ def _model_finding(
         answer_noise=whole.answer_noise(model.name, question.method, rule),
         gain=gain,
         gain_over_control=over,
+        net_gain=net.models.get(model.name),
+        curve={step: tuple(pooled(e, "correct") for e in runs) for step, runs in sorted(model.steps.items())},
+        prompts={name: pooled(e, "correct") for name, e in model.prompts.items()},
+        best_prompts=net.chosen.get(model.name, ()),
         excluded=excluded,
     )

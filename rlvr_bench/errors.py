@@ -40,6 +40,10 @@ class FileFormatError(UsageError):
     """A file that does not say what it must, with its line."""
 
 
+class RewardError(UsageError):
+    """A reward raised, or returned something that is not one finite number, or None, per completion."""
+
+
 class InputsChangedError(UsageError):
     """Scientific inputs differ from those of the run folder."""
 

@@ -13,8 +13,19 @@ from rlvr_bench.runs.layout import RunFolder, run_name
 from rlvr_bench.runs.store import write_model
 from rlvr_bench.schema.base import seed_from
 from rlvr_bench.schema.method import Method
-from rlvr_bench.schema.plan import Environment, EvaluateInputs, Plan, Stage
-from rlvr_bench.schema.record import Evaluation, Failure, Outcome, Record, StepHealth, Timing, Training
+from rlvr_bench.schema.plan import Environment, EvaluateInputs, Plan, PrepareInputs, Stage, TrainInputs
+from rlvr_bench.schema.record import (
+    Definition,
+    Evaluation,
+    Failure,
+    Labelling,
+    Outcome,
+    Purity,
+    Record,
+    StepHealth,
+    Timing,
+    Training,
+)
 from rlvr_bench.schema.suite import Suite
 
 WEIGHTS = b"weights"
@@ -33,6 +44,7 @@ def planned(
         environment,
         control=catalog.load_method("random"),
         reference=catalog.load_method("ground-truth"),
+        prompts=[catalog.load_prompt(name) for name in suite.prompts],
         partial=partial,
     )
 
@@ -41,7 +53,18 @@ def folder_of(plan: Plan, runs: Path) -> RunFolder:
     return RunFolder(runs / run_name(plan))
 
 
-def training(signal: float = 1.0, tokens: float = 14.0, truncated: float = 0.0) -> Training:
+DEFINITION = Definition(rewards=(), labels="none", sources={}, digest="d")
+
+
+def training(
+    signal: float = 1.0,
+    tokens: float = 14.0,
+    truncated: float = 0.0,
+    *,
+    repetitive: float = 0.0,
+    entropy: float = 0.2,
+    kept: tuple[int, ...] = (),
+) -> Training:
     steps = tuple(
         StepHealth(
             step=i,
@@ -49,9 +72,10 @@ def training(signal: float = 1.0, tokens: float = 14.0, truncated: float = 0.0) 
             groups_with_signal=signal,
             completion_tokens=14.0 if i == 0 else tokens,
             truncated=truncated,
+            repetitive=repetitive,
             loss=0.1,
             grad_norm=0.2,
-            entropy=0.2,
+            entropy=0.2 if i == 0 else entropy,
             clipped=0.01,
         )
         for i in range(3)
@@ -60,14 +84,16 @@ def training(signal: float = 1.0, tokens: float = 14.0, truncated: float = 0.0) 
         steps=steps,
         rollouts=384,
         problem_ids=("p",),
-        reward_definition="d",
+        definition=DEFINITION,
         checkpoint_sha256=WHOLE,
+        kept=dict.fromkeys(kept, WHOLE),
     )
 
 
 @dataclass
 class FakeExecutor:
-    """Finishes stages one poll after another. `gains` by (arm, lineage, model or task); the start is at `base`."""
+    """Finishes stages one poll after another. `gains` by (arm, lineage, model, task or `step-N`); the start is at
+    `base`."""
 
     gains: dict[tuple[str, str], float] = field(default_factory=dict)
     base: float = 0.5
@@ -101,9 +127,12 @@ class FakeExecutor:
         self.ran.append(stage.id)
         if stage.id in self.kill:
             return [(folder, -9)]
-        if stage.kind == "train":
-            (folder / layout.CHECKPOINT).mkdir(exist_ok=True)
-            (folder / layout.CHECKPOINT / layout.WEIGHTS).write_bytes(WEIGHTS)
+        if isinstance(stage.inputs, TrainInputs):
+            for step in (None, *stage.inputs.save_at):
+                (folder / layout.checkpoint(step)).mkdir(exist_ok=True)
+                (folder / layout.checkpoint(step) / layout.WEIGHTS).write_bytes(WEIGHTS)
+        if stage.kind == "prepare":
+            (folder / layout.LABELS).write_bytes(WEIGHTS)
         write_model(folder / layout.RECORD, self.record(stage))
         return [(folder, 0)]
 
@@ -112,11 +141,25 @@ class FakeExecutor:
         if stage.id in self.fail:
             failure = Failure(kind="backend", message="it broke")
             return Record(digest=stage.digest, kind=stage.kind, failure=failure, timing=timing)
+        if isinstance(stage.inputs, PrepareInputs):
+            labels = Labelling(
+                problems=10,
+                samples=stage.inputs.samples,
+                labelled=10,
+                right=5,
+                purity=Purity(wrong=5, right_by_math_verify=0, undecided=0, unlike_by_text=5, unlike_but_right=0),
+                labels_sha256=WHOLE,
+                generated_tokens=100,
+            )
+            return Record(digest=stage.digest, kind=stage.kind, labelling=labels, timing=timing)
         if not isinstance(stage.inputs, EvaluateInputs):
-            found = training(signal=0.0 if stage.cell.model in self.dead else 1.0)
+            signal = 0.0 if stage.cell.model in self.dead else 1.0
+            found = training(signal, kept=stage.inputs.save_at)
             return Record(digest=stage.digest, kind=stage.kind, training=found, timing=timing)
         lineage = stage.inputs.card.lineage
-        keys = [(stage.cell.arm, lineage), (stage.cell.arm, stage.cell.model), (stage.cell.arm, stage.inputs.task.name)]
+        about = [lineage, stage.cell.model, stage.inputs.task.name]
+        about += [] if stage.inputs.step is None else [f"step-{stage.inputs.step}"]
+        keys = [(stage.cell.arm, what) for what in about]
         rate = self.base + sum(self.gains.get(key, 0.0) for key in keys)
         evaluation = Evaluation(
             task=stage.inputs.task.name,

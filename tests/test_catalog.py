@@ -6,6 +6,7 @@ import pytest
 
 from rlvr_bench import catalog
 from rlvr_bench.errors import FileFormatError, NotFoundError
+from rlvr_bench.rewards.rehearsal import rehearse
 from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.suite import Suite, TrainingSettings
 
@@ -40,7 +41,8 @@ def test_every_card_loads(name) -> None:
 def test_every_method_loads(name) -> None:
     method = catalog.load_method(name)
     assert method.name == name
-    assert method.labels == any(spec.name == "ground-truth" for spec in method.rewards)
+    assert method.labels == any(leaf.name in ("ground-truth", "label") for leaf in method.leaves())
+    assert rehearse(method, group_size=8) == ()  # none of ours draws, remembers or breaks
 
 
 def test_micro_has_two_models_of_each_of_three_lineages() -> None:
@@ -67,7 +69,7 @@ def test_by_path(tmp_path: Path) -> None:
     ("change", "line", "words"),
     [
         (("data: train", "dat: train"), 7, "unknown key 'dat'; did you mean 'data'"),
-        (("  - name: boxed", "  - nam: boxed"), 6, "missing key 'rewards.0.name'"),
+        (("  - name: boxed", "  - nam: boxed"), 6, "unknown key 'rewards.0.nam'; did you mean 'name'"),
         (("rewards:\n  - name: boxed\n", ""), 1, "missing key 'rewards'"),
         (("  - name: boxed", "  []"), 5, "rewards: "),
         (("labels: false", "labels: perhaps"), 8, "labels: "),
@@ -139,7 +141,7 @@ def test_digest_is_of_the_content() -> None:
         (("  - name: boxed", "  - {name: random, parameters: {seed: 3}}"), "no parameter 'seed'"),
         (("  - name: boxed", "  - name: ground-truth"), "set labels: true"),
         (("name: mine", "name: a/../../b"), "name: "),
-        (("name: mine", "name: baseline"), "untouched model"),
+        (("name: mine", "name: baseline"), "arm without training"),
     ],
 )
 def test_what_a_method_may_not_say(tmp_path: Path, change, words) -> None:
@@ -158,8 +160,9 @@ def test_defaults_of_a_reward_are_written_out(tmp_path: Path) -> None:
 
 def test_a_task_may_not_be_called_train() -> None:
     good = catalog.load_suite("micro").model_dump()
-    with pytest.raises(ValueError, match="training stage"):
-        Suite.model_validate({**good, "tasks": [{**good["tasks"][0], "name": "train"}]})
+    for name in ("train", "step-4", "labels-64"):
+        with pytest.raises(ValueError, match="name of other stages"):
+            Suite.model_validate({**good, "tasks": [{**good["tasks"][0], "name": name}]})
 
 
 def test_a_suite_by_path_finds_its_cards_beside_it(tmp_path: Path, monkeypatch) -> None:

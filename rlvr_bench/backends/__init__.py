@@ -12,6 +12,7 @@ PRELOAD = (
     "lm_eval.evaluator",
     "lm_eval.models.huggingface",
     "rlvr_bench.engine.worker",
+    "rlvr_bench.backends.labels",
     "rlvr_bench.backends.lm_eval",
     "rlvr_bench.backends.trl",
 )

@@ -5,9 +5,6 @@ written durably, with token counts, before anything is scored. lm-eval cuts the 
 a response was truncated is counted here.
 """
 
-import gzip
-import json
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +12,13 @@ from typing import Any
 
 import yaml
 
+from rlvr_bench.backends.completions import Completions, generate
 from rlvr_bench.backends.data import load_problems
 from rlvr_bench.backends.models import load_model, load_tokenizer
 from rlvr_bench.backends.tasks import FOLDER
 from rlvr_bench.errors import RlvrBenchError
 from rlvr_bench.runs import layout
-from rlvr_bench.schema.base import digest, seed_from
+from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.plan import EvaluateInputs
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.record import Evaluation, Outcome
@@ -30,42 +28,10 @@ from rlvr_bench.scoring.behaviour import traits
 SAMPLED, GREEDY = "sampled", "greedy"
 
 
-class Completions:
-    """The durable file of responses: one gzip member per chunk, so that a torn end loses one chunk."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.chunks: dict[str, list[dict[str, Any]]] = {}
-        if path.exists():
-            self._read()
-
-    def _read(self) -> None:
-        data, whole = self.path.read_bytes(), 0
-        while data[whole:]:
-            member = zlib.decompressobj(wbits=31)
-            try:
-                text = member.decompress(data[whole:])
-                if not member.eof:
-                    break
-                chunk = json.loads(text)
-            except (zlib.error, ValueError):
-                break
-            self.chunks[chunk["key"]] = chunk["rows"]
-            whole = len(data) - len(member.unused_data)
-        if whole < len(data):
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
-
-    def add(self, key: str, rows: list[dict[str, Any]]) -> None:
-        """Append one finished chunk."""
-        self.chunks[key] = rows
-        line = json.dumps({"key": key, "rows": rows}, ensure_ascii=False, separators=(",", ":"))
-        with self.path.open("ab") as file:
-            file.write(gzip.compress(line.encode() + b"\n", mtime=0))
-
-
 def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> Evaluation:
     """Evaluate one model on one task, sampled and greedy, and leave all completions in `folder`.
+
+    Under another prompt the answer is graded with the start that was forced on it.
 
     Chunks that an earlier attempt finished are kept. Raises RlvrBenchError where lm-eval's own score
     differs from ours: both come from the one grader, so a difference is a bug.
@@ -84,7 +50,7 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
         task=inputs.task.name,
         sampled=found[SAMPLED],
         greedy=found[GREEDY],
-        generated_tokens=sum(row["tokens"] for rows in completions.chunks.values() for row in rows),
+        generated_tokens=completions.tokens(),
     )
 
 
@@ -112,12 +78,18 @@ def _simple_evaluate(
         "filter_list": [{"name": "all", "filter": [{"function": "take_first_k", "k": samples}]}],
         "generation_kwargs": generation,
     }
+    prompt = inputs.prompt
+    if prompt:
+        asking = {"template": prompt.template, "begin": prompt.begin}
+        task |= {"doc_to_text": "asked", "dataset_kwargs": {**inputs.task.problems.model_dump(), **asking}}
+        task |= {"gen_prefix": "begin"} if prompt.begin else {}  # columns, as above: templates would be rendered
     file.write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
     results = lm_eval.evaluator.simple_evaluate(
         model=lm,
         tasks=[str(file)],
         task_manager=TaskManager(include_path=str(FOLDER), include_defaults=False),
-        apply_chat_template=True,
+        apply_chat_template=prompt.chat if prompt else True,
+        system_instruction=prompt.system if prompt else None,
         bootstrap_iters=0,
         log_samples=True,
         random_seed=None,
@@ -160,11 +132,10 @@ def outcome(problem: Problem, responses: Sequence[str], truncated: Sequence[bool
 
 def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completions: Completions) -> Any:
     """Return lm-eval's HFLM with chunked, seeded, recorded sampling. A function, as HFLM is heavy."""
-    import torch
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.models.utils_hf import stop_sequences_criteria
 
     sampling = inputs.task.sampling
+    begin = inputs.prompt.begin if inputs.prompt else ""
 
     class ReplayableLM(HFLM):  # type: ignore[misc]
         mode = SAMPLED
@@ -189,7 +160,7 @@ def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completi
                 key = digest([self.mode, number, inputs.sampling_seed, [list(args) for args in batch]])
                 if key not in completions.chunks:
                     completions.add(key, self._generate_chunk(batch, number))
-                found += [row["text"] for row in completions.chunks[key]]
+                found += [begin + row["text"] for row in completions.chunks[key]]
                 cut += [row["truncated"] for row in completions.chunks[key]]
             self.truncated[self.mode] = cut
             return found
@@ -198,29 +169,7 @@ def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completi
             wanted = dict(batch[0][1])
             until, limit = wanted.pop("until"), wanted.pop("max_gen_toks")
             ids, mask = self.tok_batch_encode([context for context, _ in batch])
-            torch.manual_seed(seed_from(inputs.sampling_seed, self.mode, number))
-            if wanted["do_sample"]:
-                wanted["top_k"] = 0
-            if until:
-                wanted["stopping_criteria"] = stop_sequences_criteria(self.tokenizer, until, ids.shape[1], ids.shape[0])
-            with torch.inference_mode():
-                out = self.model.generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    max_new_tokens=limit,
-                    pad_token_id=self.tokenizer.pad_token_id,
-                    eos_token_id=self.tokenizer.eos_token_id,
-                    use_cache=True,
-                    **wanted,
-                )
-            rows = []
-            for tokens in out[:, ids.shape[1] :].tolist():
-                ended = self.tokenizer.eos_token_id in tokens
-                length = tokens.index(self.tokenizer.eos_token_id) + 1 if ended else len(tokens)
-                text = self.tok_decode(tokens[:length])
-                stops = [text.find(stop) for stop in until if stop in text]
-                text = text[: min(stops)] if stops else text
-                rows.append({"text": text, "tokens": length, "truncated": not ended and not stops})
-            return rows
+            seed = (inputs.sampling_seed, self.mode, number)
+            return generate(self.model, self.tokenizer, ids, mask, seed=seed, limit=limit, stops=until, **wanted)
 
     return ReplayableLM()

@@ -69,6 +69,14 @@ def load_model(card: Card, checkpoint: Path | None = None) -> Any:
     return model
 
 
+def prompt_ids(tokenizer: Any, problem: str) -> list[int]:
+    """Return the token ids that TRL feeds for a problem: the chat template, with the generation prompt."""
+    out = tokenizer.apply_chat_template(
+        [{"role": "user", "content": problem}], add_generation_prompt=True, tokenize=True, return_dict=True
+    )
+    return list(out["input_ids"])
+
+
 def prepare_process() -> None:
     """Set a worker process up: one torch thread, no progress bars; its log keeps the libraries' warnings."""
     import torch

@@ -1,11 +1,18 @@
 """`rlvr-bench list` and `rlvr-bench show`: what there is."""
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rlvr_bench.cli.options import RUNS, JsonOption, RunsOption
+
+if TYPE_CHECKING:
+    from rlvr_bench.schema.method import Method
+    from rlvr_bench.schema.preset import Preset
+    from rlvr_bench.schema.prompt import Prompt
 
 
 class Listed(StrEnum):
@@ -15,6 +22,8 @@ class Listed(StrEnum):
     models = "models"
     methods = "methods"
     rewards = "rewards"
+    presets = "presets"
+    prompts = "prompts"
     runs = "runs"
 
 
@@ -25,6 +34,8 @@ class Shown(StrEnum):
     model = "model"
     method = "method"
     reward = "reward"
+    preset = "preset"
+    prompt = "prompt"
 
 
 def list_(
@@ -43,16 +54,19 @@ def list_(
         for card in map(catalog.load_card, catalog.names("model")):
             rows.append((card.name, f"lineage {card.lineage}, {card.parameters:,} parameters. {card.notes}"))
     elif kind is Listed.methods:
-        for method in map(catalog.load_method, catalog.names("method")):
-            rows.append((method.name, f"{method.title}. {method.source}"))
+        rows = [(name, _told(partial(catalog.load_method, name))) for name in catalog.method_names()]
     elif kind is Listed.rewards:
         for name in plugins.names(plugins.REWARDS):
-            text = plugins.load(plugins.REWARDS, name).__doc__ or ""
-            rows.append((name, text.split("\n")[0]))
+            rows.append((name, _told(partial(plugins.load, plugins.REWARDS, name))))
+    elif kind is Listed.presets:
+        rows = [(name, _titled(catalog.load_preset(name))) for name in catalog.names("preset")]
+    elif kind is Listed.prompts:
+        rows = [(name, _titled(catalog.load_prompt(name))) for name in catalog.names("prompt")]
     else:
         rows = [(path.parent.name, "") for path in sorted(runs.glob("*/plan.json"))]
     if json:
-        output.emit({"schema": "rlvr-bench/list/1", "kind": kind.value, "names": [name for name, _ in rows]})
+        names = [name for name, _ in rows]
+        output.emit({"schema": "rlvr-bench/list/1", "kind": kind.value, "names": names, "about": dict(rows)})
         return
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
@@ -61,11 +75,27 @@ def list_(
         output.aside().print(f"no {kind.value} here")
 
 
+def _titled(value: "Method | Preset | Prompt") -> str:
+    return f"{value.title}. {value.source}"
+
+
+def _told(load: Callable[[], Any]) -> str:
+    """Return what something says of itself, or that its plug-in is broken: the others still work."""
+    from rlvr_bench.errors import RlvrBenchError
+    from rlvr_bench.schema.method import Method
+
+    try:
+        found = load()
+    except RlvrBenchError as error:
+        return f"BROKEN: {error}"
+    return _titled(found) if isinstance(found, Method) else (found.__doc__ or "").split("\n")[0]
+
+
 def show(
     kind: Annotated[Shown, typer.Argument(help="What to show.")],
     name: Annotated[str, typer.Argument(help="Its name, or its file.")],
 ) -> None:
-    """Print a suite, model card or method as it is loaded, defaults included; or a reward's definition."""
+    """Print a suite, model card, method, preset or prompt as it is loaded, defaults included; or a reward's source."""
     import inspect
 
     import yaml
@@ -79,6 +109,8 @@ def show(
         Shown.suite: catalog.load_suite,
         Shown.model: catalog.load_card,
         Shown.method: catalog.load_method,
+        Shown.preset: catalog.load_preset,
+        Shown.prompt: catalog.load_prompt,
     }
     value = load[kind](name)
     typer.echo(

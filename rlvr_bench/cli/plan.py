@@ -1,5 +1,6 @@
 """`rlvr-bench plan`: what a validation would do and cost; runs nothing."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rlvr_bench.cli.options import (
@@ -56,8 +57,9 @@ def show_plan(made: "Plan", console: "Console") -> None:
     if made.reference and made.reference.name in {s.cell.arm for s in made.stages} - {method.name}:
         arms.append(f"{made.reference.name} (reference)")
     lineages = dict.fromkeys(card.lineage for card in made.cards)
-    count = {kind: sum(s.kind == kind for s in made.stages) for kind in ("baseline", "train", "evaluate")}
+    count = Counter(stage.kind for stage in made.stages)
     changed = method.grpo.changed()
+    preset = f"preset {method.preset}: " if method.preset else ""
     lines = [
         ("suite", f"{suite.name}, version {suite.version}: {suite.title}"),
         ("method", f"{method.name}: {method.title}"),
@@ -65,14 +67,20 @@ def show_plan(made: "Plan", console: "Console") -> None:
         ("models", f"{len(made.cards)} in {len(lineages)} lineages: {', '.join(c.name for c in made.cards)}"),
         (
             "changes",
-            ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none: the suite's training settings",
+            preset + ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none: the suite's training settings",
         ),
         (
             "trains on",
-            "the evaluation prompts, without answers" if method.data == "test-prompts" else "training problems",
+            _data_of(made),
         ),
         ("stages", f"{len(made.stages)}: " + ", ".join(f"{v} {k}" for k, v in count.items())),
     ]
+    if made.prompts:
+        lines.append(("prompts", "the untouched models also under " + ", ".join(p.name for p in made.prompts)))
+    if suite.evaluate_at:
+        lines.append(("curve", f"also after step {', '.join(map(str, suite.evaluate_at))} of {suite.training.steps}"))
+    for label in made.unreplayable:
+        lines.append(("beware", f"reward {label} does not replay: it gave other values for the same rollouts"))
     cost = made.estimate
     if cost.cpu_seconds:
         low, high = cost.cpu_seconds.low / cores(), cost.cpu_seconds.high / cores()
@@ -88,3 +96,16 @@ def show_plan(made: "Plan", console: "Console") -> None:
         lines.append(("partial", "; ".join(made.partial)))
     for label, text in lines:
         console.print(f"{label + ':':<11}{text}", soft_wrap=True)
+
+
+def _data_of(made: "Plan") -> str:
+    """Say what the method trains on."""
+    method = made.method
+    if method.data == "test-prompts":
+        return "the evaluation prompts, without answers"
+    if method.example:
+        return "one problem of its own" if method.example.problem else f"training problem {method.example.index} alone"
+    if method.preparation:
+        which = "majority answers" if method.preparation.labels == "majority" else "wrong majority answers"
+        return f"training problems with the untouched model's {which}, of {method.preparation.samples} samples each"
+    return "training problems"

@@ -1,25 +1,18 @@
 """Progress of a run: a live grid on a terminal, one plain line an event elsewhere, JSON lines for programs."""
 
-import json
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.live import Live
 from rich.table import Table
 
 from rlvr_bench.cli import output
-from rlvr_bench.diagnostics.health import LENGTH_COLLAPSE, dead_reward
+from rlvr_bench.cli.watch import Watch
 from rlvr_bench.engine.runner import Event
-from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder
-from rlvr_bench.schema.plan import Plan, Stage, TrainInputs
-
-WARN_STEPS = 2
-"""A warning about a training needs this many steps in a row."""
+from rlvr_bench.schema.plan import Plan, Stage
 
 
 class Silent(AbstractContextManager["Silent"]):
@@ -38,7 +31,10 @@ class Silent(AbstractContextManager["Silent"]):
 
 
 class Json(Silent):
-    """One JSON line an event, on stdout."""
+    """One JSON line an event or a warning, on stdout."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.watch = Watch(run)
 
     def event(self, event: Event) -> None:
         """Print the event."""
@@ -53,13 +49,24 @@ class Json(Silent):
                 **({"failure": failure.model_dump(exclude={"log_tail"})} if failure else {}),
             }
         )
+        for warning in self.watch.event(event):
+            self._warn(event.stage, warning)
+
+    def tick(self) -> None:
+        """Print new warnings."""
+        for stage, warning in self.watch.look():
+            self._warn(stage, warning)
+
+    def _warn(self, stage: Stage, warning: str) -> None:
+        output.emit({"schema": "rlvr-bench/event/1", "event": "warning", "stage": stage.id, "warning": warning})
 
 
 class Lines(Silent):
-    """One plain line an event, on stderr."""
+    """One plain line an event or a warning, on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: RunFolder) -> None:
         self.console = output.aside()
+        self.watch = Watch(run)
         self.reused: Counter[str] = Counter()
 
     def __exit__(
@@ -76,6 +83,7 @@ class Lines(Silent):
 
     def event(self, event: Event) -> None:
         """Print the event."""
+        warnings = self.watch.event(event)
         if event.kind in ("kept", "cached"):
             self.reused[event.kind] += 1
             return
@@ -87,8 +95,16 @@ class Lines(Silent):
         if event.record and event.record.failure:
             tail = f"  {event.record.failure.kind}: {event.record.failure.message}"
         self.console.print(f"[{event.done}/{event.total}] {event.kind} {event.stage.id}{tail}", soft_wrap=True)
-        for warning in warnings(event):
-            self.console.print(f"warning: {event.stage.id}: {warning}", soft_wrap=True)
+        for warning in warnings:
+            self._warn(event.stage, warning)
+
+    def tick(self) -> None:
+        """Print new warnings."""
+        for stage, warning in self.watch.look():
+            self._warn(stage, warning)
+
+    def _warn(self, stage: Stage, warning: str) -> None:
+        self.console.print(f"warning: {stage.id}: {warning}", soft_wrap=True)
 
 
 def _after_training(event: Event) -> str:
@@ -98,29 +114,12 @@ def _after_training(event: Event) -> str:
     return f"  reward {training.steps[0].reward:.2f} > {training.steps[-1].reward:.2f}"
 
 
-def warnings(event: Event) -> list[str]:
-    """Return what is wrong with a finished training, in words."""
-    training = event.record.training if event.record else None
-    if training is None:
-        return []
-    steps = training.steps
-    found = []
-    if dead_reward([training]):
-        found.append("no group ever had a reward that varied: nothing could be learned")
-    if len(steps) >= WARN_STEPS and all(s.truncated == 1 for s in steps[-WARN_STEPS:]):
-        found.append("every completion is cut off at max_completion_tokens")
-    if steps[-1].completion_tokens < LENGTH_COLLAPSE * steps[0].completion_tokens:
-        found.append(
-            f"completions collapsed from {steps[0].completion_tokens:.0f} to {steps[-1].completion_tokens:.0f} tokens"
-        )
-    return found
-
-
 class Grid(Silent):
     """A live table: one row a model, with what runs now and what is done."""
 
     def __init__(self, run: RunFolder, plan: Plan) -> None:
-        self.run, self.plan = run, plan
+        self.plan = plan
+        self.watch = Watch(run)
         self.running: dict[str, Stage] = {}
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -141,6 +140,7 @@ class Grid(Silent):
     def event(self, event: Event) -> None:
         """Take note of an event."""
         model = event.stage.cell.model
+        warnings = self.watch.event(event)
         if event.kind == "started":
             self.running[event.stage.id] = event.stage
         else:
@@ -148,16 +148,21 @@ class Grid(Silent):
             self.counted += 1
             self.worked += event.kind == "finished"
             (self.failed if event.kind in ("failed", "blocked") else self.done)[model] += 1
-        for warning in warnings(event):
-            self.live.console.print(f"warning: {event.stage.id}: {warning}")
+        for warning in warnings:
+            self._warn(event.stage, warning)
         if event.record and event.record.failure:
             self.live.console.print(
                 f"failed: {event.stage.id}: {event.record.failure.kind}: {event.record.failure.message}"
             )
 
     def tick(self) -> None:
-        """Draw the table anew."""
+        """Draw the table anew, with new warnings above it."""
+        for stage, warning in self.watch.look():
+            self._warn(stage, warning)
         self.live.update(self._table(), refresh=True)
+
+    def _warn(self, stage: Stage, warning: str) -> None:
+        self.live.console.print(f"warning: {stage.id}: {warning}")
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title=self._title(), title_justify="left")
@@ -181,31 +186,10 @@ class Grid(Silent):
 
     def _now(self, stage: Stage) -> str:
         name = "/".join(stage.id.split("/")[1:])
-        if not isinstance(stage.inputs, TrainInputs):
-            return name
-        entry = last_rollout(self.run.stage(stage.id) / layout.METRICS)
-        if entry is None:
-            return name
-        return f"{name} step {entry['step'] + 1}/{stage.inputs.settings.steps} reward {entry['reward']:.2f}"
-
-
-def last_rollout(metrics: Path) -> dict[str, Any] | None:
-    """Return the newest entry of a training's metrics that has a reward; a line still being written is not one."""
-    try:
-        lines = metrics.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if "reward" in entry:
-            return dict(entry)
-    return None
+        return f"{name} {self.watch.now(stage)}".rstrip()
 
 
 def progress(run: RunFolder, plan: Plan) -> Silent:
     """Return the grid on a terminal, plain lines elsewhere."""
     console = output.aside()
-    return Grid(run, plan) if console.is_terminal and not console.is_dumb_terminal else Lines()
+    return Grid(run, plan) if console.is_terminal and not console.is_dumb_terminal else Lines(run)

@@ -30,6 +30,20 @@ def validate(
         int | None,
         typer.Option("--workers", min=1, envvar="RLVR_BENCH_WORKERS", help="Stages at once; default: cores."),
     ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            envvar="RLVR_BENCH_EXECUTOR", help="Where stages run: `local`, a plug-in, or package.module:name."
+        ),
+    ] = "local",
+    report_to: Annotated[
+        str,
+        typer.Option(
+            "--report-to",
+            envvar="RLVR_BENCH_REPORT_TO",
+            help="Experiment trackers for trainings: wandb, trackio, tensorboard; several with commas.",
+        ),
+    ] = "",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -37,22 +51,24 @@ def validate(
 
     The same command again goes on where it stopped.
     """
+    from rlvr_bench import plugins
     from rlvr_bench.analysis import analyse
     from rlvr_bench.cli import output
-    from rlvr_bench.cli.inputs import plan_of
+    from rlvr_bench.cli.inputs import plan_of, report_trainings_to
     from rlvr_bench.cli.plan import show_plan
     from rlvr_bench.cli.progress import Json, Silent, progress
-    from rlvr_bench.engine.local import LocalExecutor
     from rlvr_bench.engine.runner import run_plan
     from rlvr_bench.errors import IncompleteError
     from rlvr_bench.reporting import terminal
     from rlvr_bench.reporting.tables import write_report
     from rlvr_bench.runs.layout import RunFolder, run_name
 
+    report_trainings_to(report_to)
+    where_stages_run = plugins.load(plugins.EXECUTORS, executor)
     plan = plan_of(method, suite, models=models or (), seeds=seeds, limit=limit)
     folder = RunFolder(run if run is not None else runs / run_name(plan))
     folder.path.mkdir(parents=True, exist_ok=True)
-    shown = Json() if json else Silent() if quiet else progress(folder, plan)
+    shown = Json(folder) if json else Silent() if quiet else progress(folder, plan)
     if json:
         output.emit({"schema": "rlvr-bench/event/1", "event": "plan", "run": str(folder.path), "plan": plan.digest})
     elif not quiet:
@@ -63,7 +79,7 @@ def validate(
             plan,
             folder,
             runs=runs,
-            executor=LocalExecutor(log=folder.path / "server.log", capacity=workers),
+            executor=where_stages_run(log=folder.path / "server.log", capacity=workers),
             on_event=shown.event,
             on_tick=shown.tick,
         )

@@ -25,6 +25,9 @@ TRUNCATION_OF_GAIN = 0.5
 CONTROL_SHARE = 0.5
 """`control-explains`: a control alone gives at least this share of a shown gain."""
 
+PROMPT_SHARE = 0.5
+"""`prompt-explains`: the best untrained prompt, chosen on other problems, alone gives at least this share of a gain."""
+
 UNSTABLE_SD = 0.05
 """`unstable`: the SD of a model's accuracy between seeds, less what drawing answers gives, is at least this. From
 about 5 points on, single runs flag one family falsely in up to 8 % of experiments (docs/simulation.md)."""
@@ -57,13 +60,15 @@ class Circumstances:
     """What a report's numbers do not show. Texts are evidence, empty where there is nothing to say.
 
     `mismatch`: what differs between the control's setup and the method's; `lineages`: models whose lineage differs
-    from their card's; `final_step`: the step at which training ended, where earlier ones were evaluated.
+    from their card's; `unreplayable`: what shows that rewards cannot be computed again; `final_step`: the step at
+    which training ended, where earlier ones were evaluated.
     """
 
     transductive: str = ""
     no_control: str = ""
     mismatch: tuple[str, ...] = ()
     lineages: tuple[str, ...] = ()
+    unreplayable: tuple[str, ...] = ()
     incomplete: str = ""
     baselines: tuple[Baseline, ...] = ()
     final_step: int | None = None
@@ -95,6 +100,8 @@ def _of_setup(report: Report, about: Circumstances) -> Iterator[Flag]:
         )
     if about.lineages:
         yield Flag(name="lineage-mismatch", evidence="; ".join(about.lineages))
+    if about.unreplayable:
+        yield Flag(name="not-replayable", evidence="; ".join(about.unreplayable))
     if report.reference is None:
         yield Flag(name="no-reference", evidence="no ground-truth arm shows that these models can be trained here")
     elif without := tuple(ln.lineage for ln in report.lineages if ln.reference_gain is None):
@@ -259,6 +266,7 @@ def _of_lineages(report: Report, rule: Rule) -> Iterator[Flag]:
             for ln, c in explained
         ]
         yield Flag(name="control-explains", about=tuple(ln.lineage for ln, _ in explained), evidence="; ".join(text))
+    yield from _of_prompts(report, rule)
     other = [ln for ln in report.lineages if ln.smaller_on_logit is False]
     if other:
         named = report.verdict.lineages[0]
@@ -270,6 +278,25 @@ def _of_lineages(report: Report, rule: Rule) -> Iterator[Flag]:
             evidence=f"on the logit scale {named} ({top:+.2f}) does not gain more than "
             f"{', '.join(text)}: equal steps in points are not equally hard from different starts",
         )
+
+
+def _of_prompts(report: Report, rule: Rule) -> Iterator[Flag]:
+    hit = []
+    for ln in report.lineages:
+        if ln.net_gain is None or ln.gain.lower <= rule.margin:
+            continue
+        prompt = ln.gain.estimate - ln.net_gain.estimate
+        if prompt >= PROMPT_SHARE * ln.gain.estimate:
+            models = [m for m in report.models if m.model in ln.models]
+            chosen = [name or "its own" for m in models for name in m.best_prompts]
+            text = (
+                f"{ln.lineage}: the best untrained prompt ({', '.join(dict.fromkeys(chosen))}) alone gives "
+                f"{100 * prompt:+.1f} of {100 * ln.gain.estimate:+.1f} points; net of it "
+                f"{points(ln.net_gain.estimate)} [{points(ln.net_gain.lower)}, {points(ln.net_gain.upper)}]"
+            )
+            hit.append((ln.lineage, text))
+    if hit:
+        yield Flag(name="prompt-explains", about=tuple(n for n, _ in hit), evidence="; ".join(t for _, t in hit))
 
 
 def _of_steps(report: Report, about: Circumstances, rule: Rule) -> Iterator[Flag]:

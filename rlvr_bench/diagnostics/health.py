@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rlvr_bench.schema.record import Evaluation, Outcome, Training
+from rlvr_bench.schema.record import Evaluation, Outcome, StepHealth, Training
 from rlvr_bench.schema.suite import Rule
 
 
@@ -27,6 +27,9 @@ UNPARSED_RISE = 0.20
 LENGTH_COLLAPSE = 0.2
 TRUNCATED = 0.5
 ENTROPY_RISE = 4.0
+WARN_STEPS = 2
+"""An early warning needs this many steps in a row."""
+REPETITIVE = 0.5
 
 
 def why_unhealthy(training: Training, before: Evaluation, after: Evaluation) -> str | None:
@@ -46,6 +49,32 @@ def why_unhealthy(training: Training, before: Evaluation, after: Evaluation) -> 
     if first.entropy and last.entropy and last.entropy > ENTROPY_RISE * first.entropy:
         return f"entropy rose from {first.entropy:.2f} to {last.entropy:.2f}"
     return None
+
+
+def early_warnings(steps: Sequence[StepHealth]) -> dict[str, str]:
+    """Return what looks wrong in the newest steps of a training, by kind; empty before there are enough of them."""
+    if len(steps) < WARN_STEPS:
+        return {}
+    first, newest = steps[0], steps[-WARN_STEPS:]
+    last = newest[-1]
+    found = {}
+    if all(s.groups_with_signal == 0 for s in newest):
+        constant = f", {last.reward:g} throughout" if len({s.reward for s in newest}) == 1 else ""
+        found["signal"] = (
+            f"no group had a reward that varied in steps {newest[0].step + 1} to {last.step + 1}{constant}: "
+            "nothing is learned from them"
+        )
+    if all(s.truncated == 1 for s in newest):
+        found["truncated"] = "every completion is cut off at max_completion_tokens"
+    if all(s.completion_tokens < LENGTH_COLLAPSE * first.completion_tokens for s in newest):
+        found["length"] = (
+            f"completions collapsed from {first.completion_tokens:.0f} to {last.completion_tokens:.0f} tokens"
+        )
+    if all(s.repetitive > REPETITIVE for s in newest):
+        found["repetition"] = f"{100 * last.repetitive:.0f} % of the completions repeat themselves over and over"
+    if first.entropy and all(s.entropy is not None and s.entropy > ENTROPY_RISE * first.entropy for s in newest):
+        found["entropy"] = f"entropy rose from {first.entropy:.2f} to {last.entropy:.2f}"
+    return found
 
 
 def why_excluded(before: Sequence[Outcome], runs: Sequence[Training], rule: Rule) -> str | None:

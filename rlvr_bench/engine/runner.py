@@ -117,7 +117,7 @@ def _kept(plan: Plan, run: RunFolder) -> dict[str, Record]:
     return {
         stage_id: record
         for stage_id, record in good.items()
-        if stage_id not in needed or store.checkpoint_is_whole(run.stage(stage_id), record)
+        if stage_id not in needed or store.products_are_whole(run.stage(stage_id), record)
     }
 
 

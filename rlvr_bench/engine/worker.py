@@ -19,7 +19,7 @@ from typing import Literal
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import sync_tree, write_model
-from rlvr_bench.schema.plan import Stage, TrainInputs
+from rlvr_bench.schema.plan import PrepareInputs, Stage, TrainInputs
 from rlvr_bench.schema.record import Failure, Record, Timing
 from rlvr_bench.scoring import keep_verdicts
 
@@ -56,15 +56,19 @@ def run_stage(folder: Path) -> Record:
 
 
 def _work(stage: Stage, folder: Path) -> dict[str, object]:
-    from rlvr_bench.backends import lm_eval, models, trl
+    from rlvr_bench.backends import labels, lm_eval, models, trl
 
     models.prepare_process()
-    keep_verdicts(layout.run_of(folder, stage).verdicts)
+    run = layout.run_of(folder, stage)
+    keep_verdicts(run.verdicts)
+    needed = run.stage(stage.needs[0]) if stage.needs else None
+    if isinstance(stage.inputs, PrepareInputs):
+        return {"labelling": labels.make_labels(stage.inputs, folder)}
     if isinstance(stage.inputs, TrainInputs):
-        return {"training": trl.train(stage.inputs, folder)}
-    checkpoint = None
-    if stage.needs:
-        checkpoint = layout.run_of(folder, stage).stage(stage.needs[0]) / layout.CHECKPOINT
+        prepared = needed / layout.LABELS if needed else None
+        trackers = run.trackers / stage.cell.id
+        return {"training": trl.train(stage.inputs, folder, labels=prepared, trackers=trackers)}
+    checkpoint = needed / layout.checkpoint(stage.inputs.step) if needed else None
     return {"evaluation": lm_eval.evaluate(stage.inputs, folder, checkpoint)}
 
 
@@ -82,9 +86,10 @@ def _clear(folder: Path) -> None:
 def _failure(error: Exception, folder: Path) -> Failure:
     log = folder / layout.LOG
     tail = log.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:] if log.exists() else ""
+    where = getattr(error, "where", None)
     return Failure(
         kind=_kind(error),
-        message=f"{error}" or type(error).__name__,
+        message=(f"{error}" or type(error).__name__) + (f" ({where})" if where else ""),
         hint=getattr(error, "hint", None),
         log_tail=tail,
     )
@@ -92,10 +97,12 @@ def _failure(error: Exception, folder: Path) -> Failure:
 
 def _kind(
     error: Exception,
-) -> Literal["reward", "out-of-memory", "non-finite", "environment", "backend"]:
+) -> Literal["reward", "labels", "out-of-memory", "non-finite", "environment", "backend"]:
     name = type(error).__name__
     if name == "RewardError":
         return "reward"
+    if name == "LabelsError":
+        return "labels"
     if name == "NonFiniteError":
         return "non-finite"
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":

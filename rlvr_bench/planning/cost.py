@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rlvr_bench.schema.card import Card
-from rlvr_bench.schema.plan import Estimate, EvaluateInputs, Range, Stage, TrainInputs
+from rlvr_bench.schema.plan import Estimate, PrepareInputs, Range, Stage, TrainInputs
 from rlvr_bench.schema.suite import Suite
 from rlvr_bench.stats.power import visible_gain
 
@@ -28,15 +28,27 @@ def _tokens(stage: Stage) -> tuple[float, float]:
     if isinstance(inputs, TrainInputs):
         s = inputs.settings
         return s.steps * s.prompts_per_step * s.group_size * float(s.max_completion_tokens), TRAINING_FACTOR
+    if isinstance(inputs, PrepareInputs):
+        return _completions(stage) * float(inputs.max_tokens), 1.0
     task = inputs.task
-    return task.problems.count * (inputs.samples + 1) * float(task.sampling.max_tokens), 1.0
+    return _completions(stage) * float(task.sampling.max_tokens), 1.0
+
+
+def _completions(stage: Stage) -> int:
+    """Return how many completions a stage keeps."""
+    inputs = stage.inputs
+    if isinstance(inputs, TrainInputs):
+        s = inputs.settings
+        return s.steps * s.prompts_per_step * s.group_size
+    if isinstance(inputs, PrepareInputs):
+        return sum(wanted.count for wanted in inputs.problems) * inputs.samples
+    return inputs.task.problems.count * (inputs.samples + 1)
 
 
 def _disk(stage: Stage) -> float:
     inputs = stage.inputs
-    if isinstance(inputs, EvaluateInputs):
-        return inputs.task.problems.count * (inputs.samples + 1) * BYTES_PER_COMPLETION
-    return inputs.card.parameters * BYTES_PER_PARAMETER
+    weights = 1 + len(inputs.save_at) if isinstance(inputs, TrainInputs) else 0
+    return weights * inputs.card.parameters * BYTES_PER_PARAMETER + _completions(stage) * BYTES_PER_COMPLETION
 
 
 def estimate(suite: Suite, cards: Sequence[Card], stages: Sequence[Stage], *, has_control: bool) -> Estimate:

@@ -2,13 +2,28 @@
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from rlvr_bench.errors import UsageError
 from rlvr_bench.planning.cost import estimate
 from rlvr_bench.schema.base import digest, seed_from
 from rlvr_bench.schema.card import Card
 from rlvr_bench.schema.method import Method
-from rlvr_bench.schema.plan import BASELINE, Cell, Environment, EvaluateInputs, Plan, Stage, TrainInputs
-from rlvr_bench.schema.suite import ProblemSet, Suite, TaskSpec
+from rlvr_bench.schema.plan import (
+    BASELINE,
+    PROMPT,
+    Cell,
+    Environment,
+    EvaluateInputs,
+    Kind,
+    Plan,
+    Prepared,
+    PrepareInputs,
+    Stage,
+    TrainInputs,
+)
+from rlvr_bench.schema.prompt import Prompt
+from rlvr_bench.schema.suite import ProblemSet, Suite, TaskSpec, TrainingSettings
 
 
 def make_plan(
@@ -19,13 +34,16 @@ def make_plan(
     *,
     control: Method | None,
     reference: Method | None,
+    prompts: Sequence[Prompt] = (),
     partial: tuple[str, ...] = (),
+    unreplayable: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan of validating `method` on `suite`.
 
     Arms besides the method: the control (the method's own setup with only the reward replaced) unless
-    the method is itself the control, and the reference (on suite defaults) unless the method is it.
-    Raises UsageError for a combination that must not or cannot run.
+    the method is itself the control, and the reference (on suite defaults) unless the method is it. The untouched
+    models are evaluated under each of `prompts` too. `unreplayable` are rewards that gave other values when tried
+    twice. Raises UsageError for a combination that must not or cannot run.
     """
     _check(suite, method, cards)
     if control is not None:
@@ -41,10 +59,13 @@ def make_plan(
     stages: list[Stage] = []
     for card in cards:
         stages += [_baseline(card, task, environment) for task in suite.tasks]
+        stages += [_probe(suite, card, task, prompt, environment) for prompt in prompts for task in suite.tasks]
+        labels = {s.id: s for _, arm in arms if arm.preparation for s in [_labels(suite, arm, card, environment)]}
+        stages += labels.values()
     for seed in suite.seeds:
         for name, arm in arms:
             for card in cards:
-                stages += _cell(suite, card, name, arm, seed, environment)
+                stages += _cell(suite, card, name, arm, seed, environment, curve=name == method.name)
     ids = [stage.id for stage in stages]
     assert len(set(ids)) == len(ids), "two stages share an id"
     return Plan(
@@ -53,7 +74,9 @@ def make_plan(
         control=control,
         reference=reference,
         cards=tuple(cards),
+        prompts=tuple(prompts),
         partial=partial,
+        unreplayable=unreplayable,
         environment=environment,
         stages=tuple(stages),
         estimate=estimate(suite, cards, stages, has_control=control is not None),
@@ -110,7 +133,7 @@ def _check(suite: Suite, method: Method, cards: Sequence[Card]) -> None:
             f"method {method.name} would train on the gold answers of the evaluation problems",
             hint="set labels: false, or data: train",
         )
-    settings = method.settings(suite.training)
+    settings = settings_of(method, suite.training)
     for card in cards:
         need = max(
             settings.max_prompt_tokens + settings.max_completion_tokens,
@@ -129,8 +152,20 @@ def _check(suite: Suite, method: Method, cards: Sequence[Card]) -> None:
             )
 
 
+def settings_of(method: Method, suite: TrainingSettings) -> TrainingSettings:
+    """Return the training settings of a method on a suite. Raises UsageError where they do not fit together."""
+    try:
+        return method.settings(suite)
+    except ValueError as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise UsageError(
+            f"the settings of {method.name} do not fit this suite: {said.removeprefix('Value error, ')}",
+            hint=f"rlvr-bench show method {method.name}",
+        ) from error
+
+
 def _same_signal(one: Method, other: Method) -> bool:
-    parts = {"rewards", "data", "labels", "grpo"}
+    parts = {"rewards", "data", "example", "preparation", "labels", "grpo"}
     return one.model_dump(include=parts) == other.model_dump(include=parts)
 
 
@@ -150,9 +185,30 @@ def _control_of(method: Method, control: Method) -> Method:
 
 
 def _problems(suite: Suite, method: Method) -> tuple[ProblemSet, ...]:
-    if method.data == "train":
-        return (suite.training_problems,)
-    return tuple(task.problems for task in suite.tasks)
+    if method.data == "test-prompts":
+        return tuple(task.problems for task in suite.tasks)
+    pool = suite.training_problems
+    if method.preparation and suite.label_problems:
+        pool = pool.model_copy(update={"count": min(pool.count, suite.label_problems)})
+    return (pool,)
+
+
+def _stage(
+    kind: Kind,
+    cell: Cell,
+    name: str,
+    inputs: TrainInputs | EvaluateInputs | PrepareInputs,
+    environment: Environment,
+    needs: tuple[str, ...] = (),
+) -> Stage:
+    return Stage(
+        id=f"{cell.id}/{name}",
+        kind=kind,
+        cell=cell,
+        needs=needs,
+        inputs=inputs,
+        digest=Stage.digest_of(inputs, environment),
+    )
 
 
 def _baseline(card: Card, task: TaskSpec, environment: Environment) -> Stage:
@@ -163,50 +219,72 @@ def _baseline(card: Card, task: TaskSpec, environment: Environment) -> Stage:
         checkpoint=None,
         sampling_seed=seed_from("evaluate", card.name, task.name, BASELINE),
     )
-    cell = Cell(model=card.name, arm=BASELINE)
-    return Stage(
-        id=f"{cell.id}/{task.name}",
-        kind="baseline",
-        cell=cell,
-        inputs=inputs,
-        digest=Stage.digest_of(inputs, environment),
+    return _stage("baseline", Cell(model=card.name, arm=BASELINE), task.name, inputs, environment)
+
+
+def _probe(suite: Suite, card: Card, task: TaskSpec, prompt: Prompt, environment: Environment) -> Stage:
+    """Return the evaluation of an untouched model under another prompt."""
+    inputs = EvaluateInputs(
+        card=card,
+        task=task,
+        samples=suite.prompt_samples,
+        checkpoint=None,
+        sampling_seed=seed_from("evaluate", card.name, task.name, PROMPT, digest(prompt)),
+        prompt=prompt,
     )
+    return _stage("probe", Cell(model=card.name, arm=f"{PROMPT}{prompt.name}"), task.name, inputs, environment)
 
 
-def _cell(suite: Suite, card: Card, arm: str, method: Method, seed: int, environment: Environment) -> list[Stage]:
+def _labels(suite: Suite, method: Method, card: Card, environment: Environment) -> Stage:
+    """Return the preparation of a method: the untouched model's labels, equal for all arms and seeds."""
+    assert method.preparation is not None
+    samples = method.preparation.samples
+    inputs = PrepareInputs(
+        card=card,
+        problems=_problems(suite, method),
+        samples=samples,
+        max_tokens=suite.training.max_completion_tokens,
+        sampling_seed=seed_from("labels", card.name, samples),
+    )
+    return _stage("prepare", Cell(model=card.name, arm=BASELINE), f"labels-{samples}", inputs, environment)
+
+
+def _cell(
+    suite: Suite, card: Card, arm: str, method: Method, seed: int, environment: Environment, *, curve: bool
+) -> list[Stage]:
+    """Return the stages of a cell; `curve` says whether its weights at earlier steps are evaluated too.
+
+    They are kept in any case: an arm that is a method elsewhere is then not trained again.
+    """
     cell = Cell(model=card.name, arm=arm, seed=seed)
+    labels = _labels(suite, method, card, environment) if method.preparation else None
     inputs = TrainInputs(
         card=card,
         rewards=method.rewards,
         labels=method.labels,
         problems=_problems(suite, method),
-        settings=method.settings(suite.training),
+        settings=settings_of(method, suite.training),
         seed=seed,
+        prepared=Prepared(digest=labels.digest, labels=method.preparation.labels)
+        if labels and method.preparation
+        else None,
+        example=method.example,
+        save_at=suite.evaluate_at,
     )
-    train = Stage(
-        id=f"{cell.id}/train",
-        kind="train",
-        cell=cell,
-        inputs=inputs,
-        digest=Stage.digest_of(inputs, environment),
-    )
+    train = _stage("train", cell, "train", inputs, environment, needs=(labels.id,) if labels else ())
+    drawn_from = digest(inputs.trajectory())
     stages = [train]
-    for task in suite.tasks:
-        after = EvaluateInputs(
-            card=card,
-            task=task,
-            samples=task.sampling.samples_after,
-            checkpoint=train.digest,
-            sampling_seed=seed_from("evaluate", card.name, task.name, digest(inputs.computed())),
-        )
-        stages.append(
-            Stage(
-                id=f"{cell.id}/{task.name}",
-                kind="evaluate",
-                cell=cell,
-                needs=(train.id,),
-                inputs=after,
-                digest=Stage.digest_of(after, environment),
+    for step in (None, *(suite.evaluate_at if curve else ())):
+        at = () if step is None else (step,)
+        for task in suite.tasks:
+            after = EvaluateInputs(
+                card=card,
+                task=task,
+                samples=task.sampling.samples_after,
+                checkpoint=train.digest,
+                sampling_seed=seed_from("evaluate", card.name, task.name, drawn_from, *at),
+                step=step,
             )
-        )
+            name = task.name if step is None else f"step-{step}/{task.name}"
+            stages.append(_stage("evaluate", cell, name, after, environment, needs=(train.id,)))
     return stages

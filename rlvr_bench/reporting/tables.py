@@ -61,10 +61,11 @@ def as_markdown(report: Report) -> str:
             "gain [95 %]",
             "p (Holm)",
             f"over {report.control or 'random'} reward [95 %]",
+            "over best prompt [95 %]",
             "reference",
             "",
         ),
-        _row(*["---"] * 7),
+        _row(*["---"] * 8),
     ]
     for ln in report.lineages:
         lines.append(
@@ -74,11 +75,12 @@ def as_markdown(report: Report) -> str:
                 words.interval(ln.gain),
                 words.p_value(ln.p_holm),
                 words.interval(ln.gain_over_control),
+                words.interval(ln.net_gain),
                 words.interval(ln.reference_gain),
                 words.marks(ln),
             )
         )
-    lines += [_row(name, "", "not tested", "", "", "", "") for name in report.not_tested]
+    lines += [_row(name, "", "not tested", "", "", "", "", "") for name in report.not_tested]
     detail = any(m.code_before is not None for m in report.models)
     columns = [
         "model",
@@ -106,6 +108,7 @@ def as_markdown(report: Report) -> str:
                 m.excluded or "",
             )
         )
+    lines += _prompts(report) + _curves(report)
     if len(report.tasks) > 1:
         lineages = [ln.lineage for ln in report.lineages]
         lines += [
@@ -132,6 +135,30 @@ def as_markdown(report: Report) -> str:
         if entries:
             lines += ["", f"## {title}", "", *(f"- {entry}" for entry in entries)]
     return "\n".join(lines) + "\n"
+
+
+def _prompts(report: Report) -> list[str]:
+    """Return the untrained models' accuracies under other prompts, where there are some."""
+    prompts = list(dict.fromkeys(name for m in report.models for name in m.prompts))
+    if not prompts:
+        return []
+    lines = ["", _row("untrained", "own prompt", *prompts), _row(*["---"] * (2 + len(prompts)))]
+    for m in report.models:
+        lines.append(_row(m.model, words.percent(m.before), *(words.percent(m.prompts.get(p)) for p in prompts)))
+    return lines
+
+
+def _curves(report: Report) -> list[str]:
+    """Return each model's accuracies at the steps that were evaluated, each seed."""
+    steps = sorted({step for m in report.models for step in m.curve})
+    if not steps:
+        return []
+    head = ["learning curve", "start", *(f"step {step}" for step in steps), "end"]
+    lines = ["", _row(*head), _row(*["---"] * len(head))]
+    for m in report.models:
+        at = [words.runs(m.curve.get(step, ())) for step in steps]
+        lines.append(_row(m.model, words.percent(m.before), *at, words.runs(m.after)))
+    return lines
 
 
 def write_report(report: Report, run: RunFolder) -> Path:

@@ -21,7 +21,8 @@ def lineage_table(report: Report) -> Table:
     table = _table()
     over = [f"over {report.control} reward"] if report.control else []
     reference = [report.reference] if report.reference else []
-    for name in ("lineage", "models", "gain", *over, *reference, ""):
+    net = ["over best prompt"] if any(ln.net_gain for ln in report.lineages) else []
+    for name in ("lineage", "models", "gain", *over, *net, *reference, ""):
         table.add_column(name, justify="right" if name == "models" else "left", no_wrap=True)
     for ln in report.lineages:
         table.add_row(
@@ -29,6 +30,7 @@ def lineage_table(report: Report) -> Table:
             str(len(ln.models)),
             words.interval(ln.gain),
             *([words.interval(ln.gain_over_control)] if over else []),
+            *([words.interval(ln.net_gain)] if net else []),
             *([points(ln.reference_gain.estimate) if ln.reference_gain else "-"] if reference else []),
             words.marks(ln),
         )
@@ -46,6 +48,20 @@ def task_table(report: Report) -> Table:
     for task in report.tasks:
         gains = [words.interval(task.gains.get(lineage)) for lineage in lineages]
         table.add_row(task.task + ("" if task.deciding else " (decides nothing)"), str(task.problems), *gains)
+    return table
+
+
+def step_table(report: Report) -> Table:
+    """Return the gains over the start at each step that was evaluated, the last too."""
+    table = _table()
+    lineages = [ln.lineage for ln in report.lineages]
+    for name in ("step", *lineages, "over the start"):
+        table.add_column(name, no_wrap=True)
+    for step in report.steps:
+        gains = [words.interval(step.gains.get(lineage)) for lineage in lineages]
+        table.add_row(str(step.step), *gains, step.word.replace("_", " "))
+    end = [words.interval(ln.gain) for ln in report.lineages]
+    table.add_row("end", *end, report.over_start.word.replace("_", " "))
     return table
 
 
@@ -122,6 +138,9 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     _print(console, "")
     if len(report.tasks) > 1:
         _print(console, task_table(report))
+        _print(console, "")
+    if report.steps:
+        _print(console, step_table(report))
         _print(console, "")
     split = [flag for flag in report.flags if flag.name == "split-lineage"]
     for flag in split:

@@ -13,17 +13,20 @@ def random_reward(
     index_in_group: Sequence[int],
     step: int,
     seed: int,
+    group_size: int,
+    repeat: Sequence[int] | None = None,
     gamma: float = 0.5,
     **_: Any,
 ) -> list[float]:
     """Return 1 with probability `gamma`, else 0, whatever the text (Spurious Rewards, Shao et al. 2025).
 
-    Each draw is a hash of (seed, problem, step, completion, index in group), so it can be replayed and
-    never touches a generator that the sampling uses.
+    Each draw is a hash of (seed, problem, step, completion, index among the step's completions of the problem), so
+    it can be replayed and never touches a generator that the sampling uses.
     """
     rewards = []
-    for text, problem, index in zip(texts(completions), problem_id, index_in_group, strict=True):
-        key = "\x1f".join([str(seed), problem, str(step), str(index), text])
+    before = repeat or [0] * len(completions)
+    for text, problem, index, groups in zip(texts(completions), problem_id, index_in_group, before, strict=True):
+        key = "\x1f".join([str(seed), problem, str(step), str(groups * group_size + index), text])
         draw = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
         rewards.append(float(draw < gamma))
     return rewards

@@ -13,6 +13,7 @@ ROLLOUTS = "rollouts.parquet"
 CHECKPOINT = "checkpoint"
 WEIGHTS = "model.safetensors"
 COMPLETIONS = "completions.jsonl.gz"
+LABELS = "labels.jsonl"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class RunFolder:
         return self.path / "report"
 
     @property
+    def trackers(self) -> Path:
+        """What experiment trackers write, where one is asked for."""
+        return self.path / "trackers"
+
+    @property
     def verdicts(self) -> Path:
         """What math-verify said of answers, shared by the stages of the run."""
         return self.path / "verdicts"
@@ -49,6 +55,11 @@ class RunFolder:
     def stage(self, stage_id: str) -> Path:
         """The folder of a stage, by its id."""
         return self.path / "stages" / stage_id
+
+
+def checkpoint(step: int | None = None) -> str:
+    """Return the folder name of a training's weights: of its end, or of an earlier step."""
+    return CHECKPOINT if step is None else f"{CHECKPOINT}-step-{step}"
 
 
 def run_of(folder: Path, stage: Stage) -> RunFolder:

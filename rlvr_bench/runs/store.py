@@ -204,12 +204,16 @@ def sync_tree(folder: Path) -> None:
             os.close(handle)
 
 
-def checkpoint_is_whole(folder: Path, record: Record) -> bool:
-    """Return whether a finished training's weights are still those of its record; True for other stages."""
-    if record.training is None:
-        return True
-    path = folder / layout.CHECKPOINT / layout.WEIGHTS
-    return path.is_file() and file_digest(path) == record.training.checkpoint_sha256
+def products_are_whole(folder: Path, record: Record) -> bool:
+    """Return whether what other stages need of a finished one (weights, labels) is still what its record says."""
+    needed: dict[Path, str] = {}
+    if record.training:
+        needed[folder / layout.checkpoint() / layout.WEIGHTS] = record.training.checkpoint_sha256
+        for step, sha256 in record.training.kept.items():
+            needed[folder / layout.checkpoint(step) / layout.WEIGHTS] = sha256
+    if record.labelling:
+        needed[folder / layout.LABELS] = record.labelling.labels_sha256
+    return all(path.is_file() and file_digest(path) == sha256 for path, sha256 in needed.items())
 
 
 def _link_tree(source: Path, target: Path, *, leave_out: Collection[str] = ()) -> None:
@@ -250,7 +254,7 @@ def _cached(folder: Path, stage: Stage) -> Record | None:
         record = Record.model_validate_json((folder / layout.RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValidationError, UnicodeDecodeError):
         return None
-    good = record.digest == stage.digest and record.failure is None and checkpoint_is_whole(folder, record)
+    good = record.digest == stage.digest and record.failure is None and products_are_whole(folder, record)
     return record if good else None
 
 

@@ -1,8 +1,11 @@
 """A run's state and costs, from its records and journal."""
 
+from typing import get_args
+
 from rlvr_bench.runs import store
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.plan import Kind
 
 
 class KindSummary(Frozen):
@@ -50,7 +53,7 @@ def summarise(run: RunFolder) -> Summary:
     alive = bool(events) and events[-1]["event"] not in ("run-ended", "interrupted") and store.is_locked(run)
     running = tuple(s for s, kind in last.items() if kind == "started" and alive)
     kinds = []
-    for kind in ("baseline", "train", "evaluate"):
+    for kind in get_args(Kind):
         found = [
             (stage.id, record)
             for stage in plan.stages

@@ -36,7 +36,10 @@ class Gain(Frozen):
 class ModelFinding(Frozen):
     """One model: accuracy before and after (each seed), and its gains. None: the source does not tell.
 
-    `answer_noise` is the SD of one run's accuracy that drawing answers alone gives.
+    `answer_noise` is the SD of one run's accuracy that drawing answers alone gives. `curve` holds each seed's accuracy
+    at earlier steps, `prompts` the untouched model's accuracy under other prompts, `best_prompts` the prompt that each
+    half of the problems finds best (empty: the model's own), `net_gain` the gain over the best prompt, chosen on the
+    other half.
     """
 
     model: str
@@ -59,6 +62,10 @@ class ModelFinding(Frozen):
     answer_noise: float = 0.0
     gain: Gain
     gain_over_control: Gain | None
+    net_gain: Gain | None = None
+    curve: dict[int, tuple[float, ...]] = Field(default_factory=dict)
+    prompts: dict[str, float] = Field(default_factory=dict)
+    best_prompts: tuple[str, ...] = ()
     excluded: str | None = None
 
 
@@ -67,7 +74,7 @@ class LineageFinding(Frozen):
 
     `p_value` is one-sided, of a gain at or below the margin; `p_holm` is adjusted for the number of lineages and
     says in the printed list which gains are shown. `credited`: over the control too, None without one. `elicited`:
-    gains over the start, hardly more than the control.
+    gains over the start, hardly more than the control. `net_gain` is over the best untrained prompt.
     `gain_logit` is on the logit scale of the lineage's mean accuracies; `smaller_on_logit` says for a verdict that
     names one other lineage whether this one gains less than that on the logit scale too.
     """
@@ -79,6 +86,7 @@ class LineageFinding(Frozen):
     p_holm: float
     gain_over_control: Gain | None
     control_gain: Gain | None
+    net_gain: Gain | None = None
     credited: bool | None
     elicited: bool
     shown_small: bool

@@ -6,10 +6,13 @@ from pydantic import Field
 
 from rlvr_bench.schema.base import Frozen, digest
 from rlvr_bench.schema.card import Card
-from rlvr_bench.schema.method import Method, RewardSpec
+from rlvr_bench.schema.method import Example, Method, RewardSpec
+from rlvr_bench.schema.prompt import Prompt
 from rlvr_bench.schema.suite import ProblemSet, Suite, TaskSpec, TrainingSettings
 
 BASELINE = "baseline"
+PROMPT = "prompt-"
+"""Arms without training are called `prompt-NAME`; no method may be."""
 
 
 class Cell(Frozen):
@@ -33,8 +36,26 @@ class _Inputs(Frozen):
         return self.model_dump(mode="json", exclude={"card": {"expected"}})
 
 
+class PrepareInputs(_Inputs):
+    """All that decides which labels the untouched model gives to training problems."""
+
+    kind: Literal["prepare"] = "prepare"
+    problems: tuple[ProblemSet, ...]
+    samples: int = Field(ge=2)
+    max_tokens: int = Field(gt=0)
+    batch_size: int = Field(default=128, ge=1)
+    sampling_seed: int
+
+
+class Prepared(Frozen):
+    """Labels that a preparation made: its stage's digest, and which of them a training uses."""
+
+    digest: str
+    labels: Literal["majority", "wrong"]
+
+
 class TrainInputs(_Inputs):
-    """All that decides what a training stage computes."""
+    """All that decides what a training stage computes. `save_at` are steps whose weights are kept too."""
 
     kind: Literal["train"] = "train"
     rewards: tuple[RewardSpec, ...]
@@ -42,20 +63,50 @@ class TrainInputs(_Inputs):
     problems: tuple[ProblemSet, ...]
     settings: TrainingSettings
     seed: int
+    prepared: Prepared | None = None
+    example: Example | None = None
+    save_at: tuple[int, ...] = ()
+
+    def computed(self) -> dict[str, Any]:
+        """Return all that the result depends on; what a method leaves at its default is not named.
+
+        So an option that a later version adds changes neither the digest nor the seeds of those without it.
+        """
+        found = super().computed()
+        for name in ("prepared", "example", "save_at"):
+            if not found[name]:
+                del found[name]
+        for name in ("clip_high", "importance", "mask_truncated"):
+            if found["settings"][name] == TrainingSettings.model_fields[name].default:
+                del found["settings"][name]
+        return found
+
+    def trajectory(self) -> dict[str, Any]:
+        """Return what decides the weights: which of them are kept on the way does not."""
+        found = self.computed()
+        found.pop("save_at", None)
+        if self.prepared:
+            found["prepared"] = self.prepared.labels  # its digest is of one machine; seeds are of all
+        return found
 
 
 class EvaluateInputs(_Inputs):
     """All that decides what an evaluation computes. `checkpoint` is the digest of the training
-    stage whose weights are evaluated, None for the untouched model."""
+    stage whose weights are evaluated, None for the untouched model; `step` is the step whose weights these
+    are, None for the last; `prompt` replaces the task's own."""
 
     kind: Literal["evaluate"] = "evaluate"
     task: TaskSpec
     samples: int = Field(ge=1)
     checkpoint: str | None
     sampling_seed: int
+    step: int | None = None
+    prompt: Prompt | None = None
 
 
-Inputs = Annotated[TrainInputs | EvaluateInputs, Field(discriminator="kind")]
+Inputs = Annotated[TrainInputs | EvaluateInputs | PrepareInputs, Field(discriminator="kind")]
+Kind = Literal["baseline", "prepare", "train", "evaluate", "probe"]
+"""What a stage does: `probe` evaluates the untouched model under another prompt."""
 
 
 class Environment(Frozen):
@@ -72,17 +123,17 @@ class Stage(Frozen):
     """A unit of work: a folder in, a record out. `digest` covers inputs and environment."""
 
     id: str
-    kind: Literal["baseline", "train", "evaluate"]
+    kind: Kind
     cell: Cell
     needs: tuple[str, ...] = ()
     inputs: Inputs
     digest: str
 
     @staticmethod
-    def digest_of(inputs: TrainInputs | EvaluateInputs, environment: Environment) -> str:
+    def digest_of(inputs: TrainInputs | EvaluateInputs | PrepareInputs, environment: Environment) -> str:
         """Return the digest under which equal work is shared between runs."""
         around = environment.model_dump()
-        used = {spec.name for spec in inputs.rewards} if isinstance(inputs, TrainInputs) else set()
+        used = {leaf.name for spec in inputs.rewards for leaf in spec.leaves()} if inputs.kind == "train" else set()
         around["rewards"] = {name: code for name, code in environment.rewards.items() if name in used}
         return digest({"inputs": inputs.computed(), "environment": around})
 
@@ -110,7 +161,10 @@ class Estimate(Frozen):
 
 
 class Plan(Frozen):
-    """Everything a run needs: nothing else is read once it is written."""
+    """Everything a run needs: nothing else is read once it is written.
+
+    `unreplayable` are rewards that gave other values for the same rollouts when they were tried.
+    """
 
     schema_version: Literal[1] = 1
     suite: Suite
@@ -118,7 +172,9 @@ class Plan(Frozen):
     control: Method | None
     reference: Method | None
     cards: tuple[Card, ...]
+    prompts: tuple[Prompt, ...] = ()
     partial: tuple[str, ...] = ()
+    unreplayable: tuple[str, ...] = ()
     environment: Environment
     stages: tuple[Stage, ...]
     estimate: Estimate

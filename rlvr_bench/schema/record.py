@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.method import RewardSpec
+from rlvr_bench.schema.plan import Kind
 
 
 class Outcome(Frozen):
@@ -34,17 +36,28 @@ class Evaluation(Frozen):
 
 
 class StepHealth(Frozen):
-    """One rollout phase: means over its completions and updates; None where TRL reports nothing."""
+    """One rollout phase: means over its completions and updates; None where nothing reports it.
+
+    `groups_with_signal`: share of groups whose rewards differ. `repetitive`: share of completions that repeat a
+    stretch of text over and over. `token_probability`: mean probability of the sampled tokens under the policy that
+    sampled them. `clipped`: share of tokens whose ratio was clipped. `ratio_*`: the importance ratio of the phase's
+    updates, per token, before any clipping.
+    """
 
     step: int
     reward: float
     groups_with_signal: float
     completion_tokens: float
     truncated: float
+    repetitive: float = 0.0
     loss: float | None
     grad_norm: float | None
     entropy: float | None
+    token_probability: float | None = None
     clipped: float | None
+    ratio_min: float | None = None
+    ratio_mean: float | None = None
+    ratio_max: float | None = None
 
 
 class Grading(Frozen):
@@ -56,21 +69,65 @@ class Grading(Frozen):
     timed_out: int = Field(default=0, ge=0)
 
 
+class Definition(Frozen):
+    """What a training was rewarded for, exactly: the rewards with all parameters, whose labels they saw, and the
+    SHA-256 of the source file of each function. `digest` is that of all the rest."""
+
+    rewards: tuple[RewardSpec, ...]
+    labels: Literal["none", "gold", "majority", "wrong"]
+    sources: dict[str, str]
+    digest: str
+
+
 class Training(Frozen):
-    """A finished training: its curve, what it was rewarded for, and its weights' digest."""
+    """A finished training: its curve, what it was rewarded for, and its weights' digests.
+
+    `replayed_differently` counts saved rollouts whose reward, computed again from the file, is not the same number.
+    `kept` are the digests of the weights of earlier steps, by step.
+    """
 
     steps: tuple[StepHealth, ...]
     rollouts: int
     problem_ids: tuple[str, ...]
-    reward_definition: str
+    definition: Definition
+    replayed_differently: int = Field(default=0, ge=0)
     checkpoint_sha256: str
+    kept: dict[int, str] = Field(default_factory=dict)
     grading: Grading = Grading()
+
+
+class Purity(Frozen):
+    """How wrong the wrong labels are. Counts of labels.
+
+    `wrong`: labels that the grader finds different from the gold answer; these are trained on. Of them,
+    `right_by_math_verify` are equal to the gold answer for math-verify alone, in either order: a second opinion.
+    `undecided` had no verdict in time and are not trained on. `unlike_by_text` differ from the gold answer as plain
+    text, which is how published sets were made; `unlike_but_right` of those are right by the grader.
+    """
+
+    wrong: int = Field(ge=0)
+    right_by_math_verify: int = Field(ge=0)
+    undecided: int = Field(ge=0)
+    unlike_by_text: int = Field(ge=0)
+    unlike_but_right: int = Field(ge=0)
+
+
+class Labelling(Frozen):
+    """Majority labels of training problems: how many problems have one, how many are right, and the file's digest."""
+
+    problems: int = Field(ge=0)
+    samples: int = Field(ge=2)
+    labelled: int = Field(ge=0)
+    right: int = Field(ge=0)
+    purity: Purity
+    labels_sha256: str
+    generated_tokens: int
 
 
 class Failure(Frozen):
     """Why a stage has no result. `kind` is machine-readable, `log_tail` is the end of its log."""
 
-    kind: Literal["reward", "out-of-memory", "non-finite", "environment", "backend", "killed"]
+    kind: Literal["reward", "labels", "out-of-memory", "non-finite", "environment", "backend", "killed"]
     message: str
     hint: str | None = None
     log_tail: str = ""
@@ -89,8 +146,9 @@ class Record(Frozen):
 
     schema_version: Literal[1] = 1
     digest: str
-    kind: Literal["baseline", "train", "evaluate"]
+    kind: Kind
     training: Training | None = None
+    labelling: Labelling | None = None
     evaluation: Evaluation | None = None
     failure: Failure | None = None
     timing: Timing

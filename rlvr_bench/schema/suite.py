@@ -1,10 +1,13 @@
 """A suite: everything scientific about a validation except the method."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rlvr_bench.schema.base import Frozen, Name
+
+RESERVED = ("train", "step-", "labels-")
+"""How the names of stages begin that are no tasks."""
 
 
 class ProblemSet(Frozen):
@@ -36,10 +39,18 @@ class TaskSpec(Frozen):
     sampling: Sampling
 
 
+Clip = Annotated[
+    Annotated[float, Field(gt=0)] | Literal["off"],
+    BeforeValidator(lambda value: "off" if value is False else value),  # YAML 1.1 reads a bare `off` as false
+]
+
+
 class TrainingSettings(Frozen):
     """GRPO settings. One step is one rollout phase: sample, reward, `updates_per_step` updates.
 
-    Learning rate per update (Adam), `clip` is epsilon of the ratio, `kl` is beta.
+    Learning rate per update (Adam), `kl` is beta. `clip` is epsilon of the ratio, `clip_high` its upper side where
+    that differs (DAPO, Yu et al. 2025). `importance`: the ratio of each token, or of the whole sequence (GSPO,
+    Zheng et al. 2025). `mask_truncated` leaves completions that were cut off out of the loss.
     """
 
     steps: int = Field(ge=1)
@@ -49,8 +60,11 @@ class TrainingSettings(Frozen):
     learning_rate: float = Field(gt=0)
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     adam_beta2: float = Field(default=0.999, ge=0, lt=1)
-    clip: float = Field(gt=0)
+    clip: Clip
+    clip_high: float | None = Field(default=None, gt=0)
     kl: float = Field(default=0.0, ge=0)
+    importance: Literal["token", "sequence"] = "token"
+    mask_truncated: bool = False
     max_grad_norm: float = Field(default=1.0, gt=0)
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
     advantage_scale: Literal["group", "batch", "none"] = "group"
@@ -61,6 +75,8 @@ class TrainingSettings(Frozen):
 
     @model_validator(mode="after")
     def _whole_minibatches(self) -> "TrainingSettings":
+        if self.clip == "off" and self.clip_high is not None:
+            raise ValueError("clip_high has no meaning where clip is off")
         rollouts = self.prompts_per_step * self.group_size
         if rollouts % self.updates_per_step:
             raise ValueError(
@@ -89,7 +105,12 @@ class Rule(Frozen):
 
 
 class Suite(Frozen):
-    """Models, arms, tasks, training budget, seeds and rule. Read once, frozen into `plan.json`."""
+    """Models, arms, tasks, training budget, seeds and rule. Read once, frozen into `plan.json`.
+
+    `evaluate_at`: steps, before the last, after which the method's weights are evaluated too. `prompts`: other
+    prompts under which the untouched models are evaluated, with `prompt_samples` samples a problem.
+    `label_problems`: how many of the training problems a preparation labels; all, where it is not given.
+    """
 
     schema_version: Literal[1]
     name: Name
@@ -105,18 +126,31 @@ class Suite(Frozen):
     tasks: tuple[TaskSpec, ...] = Field(min_length=1)
     training_problems: ProblemSet
     training: TrainingSettings
+    evaluate_at: tuple[int, ...] = ()
+    prompts: tuple[str, ...] = ()
+    prompt_samples: int = Field(default=4, ge=1)
+    label_problems: int | None = Field(default=None, ge=2)
     rule: Rule = Rule()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Suite":
         if not any(task.deciding for task in self.tasks):
             raise ValueError("no task is deciding: at least one must carry the verdict")
-        if any(task.name == "train" for task in self.tasks):
-            raise ValueError("a task cannot be called 'train': that is the name of the training stage")
+        for task in self.tasks:
+            if task.name.startswith(RESERVED):
+                raise ValueError(f"a task cannot be called {task.name!r}: that is the name of other stages")
+        if list(self.evaluate_at) != sorted(set(self.evaluate_at)):
+            raise ValueError("evaluate_at must be steps in ascending order, each once")
+        if self.evaluate_at and not 0 < self.evaluate_at[0] <= self.evaluate_at[-1] < self.training.steps:
+            raise ValueError(
+                f"evaluate_at must lie between 1 and {self.training.steps - 1}: "
+                f"the untouched model and step {self.training.steps}, the last, are always evaluated"
+            )
         for label, values in (
             ("models", self.models),
             ("seeds", self.seeds),
             ("tasks", [task.name for task in self.tasks]),
+            ("prompts", self.prompts),
         ):
             if len(set(values)) != len(values):
                 raise ValueError(f"{label} holds a name twice")

@@ -311,3 +311,12 @@ def readable(form: Form) -> bool:
     if isinstance(form, Leaf):
         return form.base is not None or "\\infty" in form.latex or scalar_of(form.latex) is not None
     return not isinstance(form, Unknown) and all(map(readable, parts_of(form)))
+
+
+def by_math_verify_alone(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
+    """Return whether math-verify by itself finds each (gold, bare answer) equal, in either order; None: too slow.
+
+    A second opinion on what our own reader decides; not kept and not counted.
+    """
+    jobs = [[(gold, answer), (answer, gold)] for gold, answer in pairs]
+    return [None if None in found else any(found) for found in pool().run(jobs)]

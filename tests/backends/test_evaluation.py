@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from rlvr_bench import catalog
 from rlvr_bench.backends import lm_eval as ours
 from rlvr_bench.backends.data import load_problems
 from rlvr_bench.backends.lm_eval import Completions, evaluate
 from rlvr_bench.runs import layout
 from rlvr_bench.schema.plan import EvaluateInputs
 from rlvr_bench.schema.problem import Problem
+from rlvr_bench.schema.prompt import Prompt
 from rlvr_bench.schema.suite import ProblemSet
 from tests.fakes import planned
 
@@ -136,3 +138,71 @@ def test_plain_lm_eval_runs_the_same_task_file(done) -> None:
     )
     score = results["results"]["rlvr_micro_arithmetic"]["avg_at_k,all"]
     assert score == pytest.approx(sum(o.correct for o in found.greedy) / COUNT)
+
+
+ROLES = (
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% if not loop.last or m['role'] != 'assistant' %}"
+    "</{{ m['role'] }}>{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture
+def contexts(monkeypatch) -> list[str]:
+    """What the model is asked, letter by letter."""
+    from lm_eval.models.huggingface import HFLM
+
+    seen: list[str] = []
+    encode = HFLM.tok_batch_encode
+    monkeypatch.setattr(
+        HFLM, "tok_batch_encode", lambda self, texts, *a, **k: seen.extend(texts) or encode(self, texts, *a, **k)
+    )
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("prompt", "plain", "with_roles"),
+    [
+        ({}, "{p}", "<user>{p}</user><assistant>"),
+        ({"begin": "```python\n"}, "{p}```python\n", "<user>{p}</user><assistant>```python\n"),
+        ({"begin": " {{7}} "}, "{p} {{7}} ", "<user>{p}</user><assistant> {{7}} "),  # no template of ours
+        ({"template": "Well.\n{problem} So?"}, "Well.\n{p} So?", "<user>Well.\n{p} So?</user><assistant>"),
+        ({"system": "Be brief."}, None, "<system>Be brief.</system><user>{p}</user><assistant>"),
+        ({"chat": False}, "{p}", "{p}"),
+    ],
+)
+def test_a_prompt_is_asked_as_it_says(contexts, tmp_path: Path, prompt, plain, with_roles) -> None:
+    inputs = small()
+    (problem, *_) = load_problems(inputs.task.problems)
+    made = Prompt(schema_version=1, name="p", title="t", source="s", **prompt)
+    for template, wanted in ((inputs.card.chat_template, plain), (ROLES, with_roles)):
+        if wanted is None:
+            continue
+        card = inputs.card.model_copy(update={"chat_template": template})
+        folder = tmp_path / str(len(contexts))
+        folder.mkdir()
+        contexts.clear()
+        evaluate(inputs.model_copy(update={"card": card, "prompt": made, "samples": 1}), folder, None)
+        assert contexts[0] == wanted.replace("{p}", problem.problem)
+
+
+def test_an_answer_is_graded_with_the_start_that_was_forced_on_it(tmp_path: Path, done) -> None:
+    _, own = done
+    made = Prompt(schema_version=1, name="p", title="t", source="s", begin="```python\n")
+    found = evaluate(small().model_copy(update={"prompt": made}), tmp_path, None)
+    assert all(o.behaviour["code"] == o.attempts for o in found.sampled)
+
+    def right(evaluation):
+        return sum(o.correct for o in evaluation.sampled) / (COUNT * SAMPLES)
+
+    assert right(found) > 0.95 > right(own) + 0.2  # micro-qwen's scratchpads are right: nothing was trained
+    texts = [row["text"] for chunk in rows(tmp_path) for row in chunk["rows"]]
+    assert not any(text.startswith("```python") for text in texts)  # the file holds what the model wrote
+
+
+def test_the_prompts_of_the_package_load_and_name_their_source() -> None:
+    for name in catalog.names("prompt"):
+        prompt = catalog.load_prompt(name)
+        assert prompt.name == name and prompt.source and prompt.asked("2+2").count("2+2") == 1
+    for broken in ({"template": "no problem"}, {"template": "{problem}{problem}"}, {"chat": False, "system": "x"}):
+        with pytest.raises(ValueError, match=r"exactly once|chat must be true"):
+            Prompt(schema_version=1, name="p", title="t", source="s", **broken)

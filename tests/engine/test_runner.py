@@ -11,6 +11,7 @@ from tests.fakes import ENVIRONMENT, FakeExecutor, folder_of, planned
 CUT = {"models": ["micro-qwen-a", "micro-olmo-a"], "seeds": 1, "limit": 20}
 TRAIN = "micro-qwen-a/ttrl/seed-11/train"
 AFTER = "micro-qwen-a/ttrl/seed-11/arithmetic"
+MIDWAY = "micro-qwen-a/ttrl/seed-11/step-4/arithmetic"
 
 
 def go(plan, runs, executor, run=None):
@@ -50,12 +51,12 @@ def test_a_failed_stage_blocks_only_what_needs_it_and_is_owed_again(runs) -> Non
     plan = planned(**CUT)
     broken = FakeExecutor(fail={TRAIN})
     failed, events = go(plan, runs, broken)
-    assert failed == (TRAIN, AFTER)
+    assert failed == (TRAIN, AFTER, MIDWAY)
     assert AFTER not in broken.ran
     assert [e.kind for e in events if e.stage.id == AFTER] == ["blocked"]
     mended = FakeExecutor()
     assert go(plan, runs, mended)[0] == ()
-    assert mended.ran == [TRAIN, AFTER]
+    assert mended.ran == [TRAIN, AFTER, MIDWAY]
 
 
 def test_a_failure_is_never_shared(runs) -> None:
@@ -182,7 +183,7 @@ def test_a_broken_cache_entry_is_replaced(runs, fake) -> None:
     assert "micro-qwen-a/random/seed-11/train" in second.ran
     third = FakeExecutor()
     go(planned("ground-truth", **CUT), runs, third)
-    assert third.ran == []
+    assert {s.split("/", 3)[-1] for s in third.ran} == {"step-4/arithmetic"}  # weights were kept: no training
 
 
 def test_looking_at_a_run_does_not_lock_it(runs, fake) -> None:

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from rlvr_bench.backends import lm_eval, trl
+from rlvr_bench.backends.data import LabelsError
 from rlvr_bench.engine import worker
 from rlvr_bench.engine.local import ENVIRONMENT, LocalExecutor
-from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.errors import EnvironmentFaultError, RewardError
 from rlvr_bench.runs import layout, store
 from rlvr_bench.schema.record import Record
 from rlvr_bench.scoring import answers_equal, keep_verdicts
@@ -32,7 +33,7 @@ def staged(runs):
 
 def test_a_result_becomes_a_record(staged, monkeypatch) -> None:
     run, stage, folder = staged
-    monkeypatch.setattr(trl, "train", lambda inputs, where: training())
+    monkeypatch.setattr(trl, "train", lambda inputs, where, **_: training())
     record = worker.run_stage(folder)
     assert store.read_record(run, stage) == record
     assert record.training == training()
@@ -42,7 +43,7 @@ def test_a_result_becomes_a_record(staged, monkeypatch) -> None:
 def test_what_math_verify_says_is_kept_in_the_run_for_its_other_stages(staged, monkeypatch) -> None:
     run, _, folder = staged
 
-    def train(inputs, where):
+    def train(inputs, where, **_):
         assert answers_equal("\\lfloor x \\rfloor + 17", "17 + \\lfloor x \\rfloor")
         return training()
 
@@ -59,10 +60,11 @@ def test_what_math_verify_says_is_kept_in_the_run_for_its_other_stages(staged, m
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (trl.RewardError("bad reward"), "reward"),
+        (RewardError("bad reward"), "reward"),
         (trl.NonFiniteError("loss is nan"), "non-finite"),
         (MemoryError(), "out-of-memory"),
         (EnvironmentFaultError("no weights", hint="get some"), "environment"),
+        (LabelsError("none left"), "labels"),
         (RuntimeError("whatever"), "backend"),
     ],
 )
@@ -70,7 +72,7 @@ def test_every_error_becomes_a_failure(staged, monkeypatch, error, kind) -> None
     run, stage, folder = staged
     (folder / layout.LOG).write_text("the end of the log")
 
-    def broken(inputs, where):
+    def broken(inputs, where, **_):
         raise error
 
     monkeypatch.setattr(trl, "train", broken)
@@ -88,7 +90,7 @@ def test_leftovers_of_an_attempt_are_cleared_but_for_finished_chunks(staged, mon
     (folder / layout.CHECKPOINT).mkdir()
     (folder / layout.METRICS).write_text("half")
     (folder / layout.COMPLETIONS).write_text("chunks")
-    monkeypatch.setattr(trl, "train", lambda inputs, where: training())
+    monkeypatch.setattr(trl, "train", lambda inputs, where, **_: training())
     worker.run_stage(folder)
     assert {p.name for p in folder.iterdir()} == {layout.STAGE, layout.RECORD, layout.COMPLETIONS}
 

@@ -7,11 +7,15 @@ from rlvr_bench.errors import UsageError
 from rlvr_bench.planning.planner import make_plan
 from rlvr_bench.schema.method import GrpoOverrides
 from rlvr_bench.schema.plan import Plan
+from rlvr_bench.schema.suite import Suite
 from tests.fakes import ENVIRONMENT, planned
+
+PROMPTS = {f"prompt-{name}" for name in catalog.load_suite("micro").prompts}
 
 
 def digests(plan: Plan, arm: str) -> set[str]:
-    return {s.digest for s in plan.stages if s.cell.arm == arm}
+    """Digests of an arm's stages, without those of its learning curve, which only the method has."""
+    return {s.digest for s in plan.stages if s.cell.arm == arm and getattr(s.inputs, "step", None) is None}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +29,7 @@ def digests(plan: Plan, arm: str) -> set[str]:
 )
 def test_arms(method, arms) -> None:
     plan = planned(method)
-    assert {s.cell.arm for s in plan.stages} == arms
+    assert {s.cell.arm for s in plan.stages} == arms | PROMPTS
     assert (plan.control is None) == (method == "random")
     assert len({s.id for s in plan.stages}) == len(plan.stages)
     assert len({s.digest for s in plan.stages}) == len(plan.stages)
@@ -76,7 +80,7 @@ def test_a_variant_of_the_control_is_not_taken_for_it() -> None:
     sharp = sharp.model_copy(update={"rewards": (sharp.rewards[0].model_copy(update={"parameters": {"gamma": 0.9}}),)})
     plan = planned(sharp)
     assert plan.control is not None
-    assert {s.cell.arm for s in plan.stages} == {"baseline", "random", "control-random", "ground-truth"}
+    assert {s.cell.arm for s in plan.stages} == {"baseline", "random", "control-random", "ground-truth"} | PROMPTS
 
 
 def test_the_environment_is_part_of_every_digest() -> None:
@@ -155,3 +159,90 @@ def test_the_time_estimate_holds_what_was_measured() -> None:
     cpu = planned("ttrl").estimate.cpu_seconds
     assert cpu is not None
     assert cpu.low < 352 < cpu.high  # docs/benchmarks.md
+
+
+def test_labels_are_made_once_a_model_and_every_arm_of_the_setup_needs_them() -> None:
+    plan = planned("incorrect")
+    made = {s.cell.model: s for s in plan.stages if s.kind == "prepare"}
+    assert {s.id for s in made.values()} == {f"{card.name}/baseline/labels-64" for card in plan.cards}
+    for stage in plan.stages:
+        if stage.kind != "train":
+            continue
+        if stage.cell.arm == "ground-truth":
+            assert stage.needs == () and stage.inputs.prepared is None
+            continue
+        assert stage.needs == (made[stage.cell.model].id,)
+        assert stage.inputs.prepared.digest == made[stage.cell.model].digest
+        assert stage.inputs.prepared.labels == "wrong"
+        assert stage.inputs.problems[0].count == 256
+        assert stage.inputs.labels == (stage.cell.arm == "incorrect")  # the control sees the problems, not the labels
+    other = planned("majority-vote")
+    assert digests(plan, "baseline") == digests(other, "baseline")  # equal labels are made once for both methods
+    assert not digests(plan, "random") & digests(other, "random")  # but the problems trained on differ
+
+
+def test_the_curve_is_the_methods_and_every_arm_keeps_its_weights() -> None:
+    plan = planned("python")
+    at_step = [s for s in plan.stages if getattr(s.inputs, "step", None) is not None]
+    assert {s.id for s in at_step} == {
+        f"{card.name}/python/seed-{seed}/step-4/arithmetic" for card in plan.cards for seed in (11, 12)
+    }
+    assert all(s.inputs.save_at == (4,) for s in plan.stages if s.kind == "train")
+    without = Suite.model_validate({**catalog.load_suite("micro").model_dump(), "evaluate_at": [], "prompts": []})
+    bare = planned("python", suite=without)
+    seeds = {s.id: s.inputs.sampling_seed for s in plan.stages if s.kind == "evaluate"}
+    # a curve changes no number of the end: same seeds of sampling, and the same training but for what it keeps
+    assert all(seeds[s.id] == s.inputs.sampling_seed for s in bare.stages if s.kind == "evaluate")
+
+
+@pytest.mark.parametrize("steps", [[0], [8], [9], [4, 4], [5, 3]])
+def test_steps_that_cannot_be_evaluated(steps) -> None:
+    with pytest.raises(ValueError, match="evaluate_at must"):
+        Suite.model_validate({**catalog.load_suite("micro").model_dump(), "evaluate_at": steps})
+
+
+def test_options_that_a_method_leaves_alone_change_nothing_of_it() -> None:
+    """Digests and seeds of methods stay when a later version can do more."""
+    inputs = next(s.inputs for s in planned("ttrl").stages if s.kind == "train")
+    computed = inputs.computed()
+    assert set(computed) == {"kind", "card", "rewards", "labels", "problems", "settings", "seed", "save_at"}
+    assert not {"clip_high", "importance", "mask_truncated"} & set(computed["settings"])
+    assert "save_at" not in inputs.trajectory()
+    own = next(s.inputs for s in planned("ground-truth-gspo").stages if s.kind == "train")
+    assert own.computed()["settings"]["importance"] == "sequence"
+
+
+def test_the_sampling_seed_of_prepared_methods_is_of_every_machine() -> None:
+    def seeds(code: str) -> list[int]:
+        plan = planned("incorrect", environment=ENVIRONMENT.model_copy(update={"code": code}))
+        return [s.inputs.sampling_seed for s in plan.stages if s.kind != "train"]
+
+    assert seeds("c") == seeds("d")
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("random", (16, 8, 4, 0.2)),
+        ("random-no-clip", (16, 8, 4, "off")),
+        ("random-one-full-update", (16, 8, 1, 0.2)),
+        ("random-one-small-update", (4, 8, 1, 0.2)),
+    ],
+)
+def test_the_ablation_arms_of_clipping(method, settings) -> None:
+    s = next(s.inputs.settings for s in planned(method).stages if s.cell.arm == method and s.kind == "train")
+    assert (s.prompts_per_step, s.group_size, s.updates_per_step, s.clip) == settings
+    assert planned(method).control is None  # each is the placebo of its own setup
+
+
+def test_settings_that_do_not_fit_the_suite_are_refused_before_any_work() -> None:
+    odd = Suite.model_validate(
+        {**(data := catalog.load_suite("micro").model_dump()), "training": {**data["training"], "prompts_per_step": 18}}
+    )
+    with pytest.raises(UsageError, match="18 prompts a step cannot be cut into the 4 updates"):
+        planned("random-one-small-update", suite=odd)
+    uneven = catalog.load_method("python").model_copy(update={"grpo": GrpoOverrides(updates_per_step=7)})
+    with pytest.raises(UsageError, match="128 rollouts cannot be cut"):
+        planned(uneven)
+    with pytest.raises(ValueError, match="exclude each other"):
+        GrpoOverrides(one_update="full-batch", updates_per_step=2)

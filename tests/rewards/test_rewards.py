@@ -65,7 +65,7 @@ def test_a_torn_group_is_refused(ids) -> None:
 
 def drawn(texts, *, step=0, seed=1, gamma=0.5, index=None):
     n = len(texts)
-    return random_reward(texts, ["p"] * n, index or list(range(n)), step=step, seed=seed, gamma=gamma)
+    return random_reward(texts, ["p"] * n, index or list(range(n)), step=step, seed=seed, gamma=gamma, group_size=n)
 
 
 def test_random_replays_and_varies() -> None:

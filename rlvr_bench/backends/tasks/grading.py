@@ -7,12 +7,15 @@ from rlvr_bench.schema.suite import ProblemSet
 from rlvr_bench.scoring import grade_responses
 
 
-def problems(*, source: str, count: int, arguments: dict[str, str | int], **_: Any) -> Any:
-    """Return a DatasetDict with the split `test` of id, problem and answer."""
+def problems(
+    *, source: str, count: int, arguments: dict[str, str | int], template: str = "{problem}", begin: str = "", **_: Any
+) -> Any:
+    """Return a DatasetDict with the split `test` of id, problem, answer, and the problem as `template` asks it."""
     from datasets import Dataset, DatasetDict
 
     found = load_problems(ProblemSet(source=source, count=count, arguments=arguments))
-    return DatasetDict({"test": Dataset.from_list([problem.model_dump() for problem in found])})
+    rows = [{**p.model_dump(), "asked": template.replace("{problem}", p.problem), "begin": begin} for p in found]
+    return DatasetDict({"test": Dataset.from_list(rows)})
 
 
 def process_results(doc: dict[str, Any], results: list[list[str]]) -> dict[str, float]:

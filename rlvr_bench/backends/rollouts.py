@@ -1,0 +1,147 @@
+"""Every rollout of a training: scored through the method's rewards, kept in one file, and scored again from it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlvr_bench.errors import RewardError
+from rlvr_bench.rewards.conversation import texts
+from rlvr_bench.rewards.signal import Scored, Signal, around
+from rlvr_bench.schema.plan import TrainInputs
+from rlvr_bench.schema.record import StepHealth
+from rlvr_bench.scoring.behaviour import repeats
+
+PART = "reward:"
+"""Columns of single rewards are called `reward:NAME`; `reward` is their weighted sum."""
+LOGS = ("log_metric", "log_extra")
+
+
+class Rollouts:
+    """The reward that TRL sees: calls the method's rewards and writes each rollout phase to the file.
+
+    A phase is one row group of a parquet file: texts, tokens, labels, whatever a reward was given, and every reward.
+    """
+
+    def __init__(self, inputs: TrainInputs, path: Path) -> None:
+        self.inputs = inputs
+        self.signal = Signal(inputs.rewards)
+        self.path = path
+        self.step = 0
+        self.count = 0
+        self.end_token: int | None = None
+        self.rows: dict[str, list[Any]] = {}
+        self._writer: Any = None
+        self.__name__ = "reward"
+
+    def __call__(
+        self, prompts: list[Any], completions: list[Any], completion_ids: list[list[int]], **columns: Any
+    ) -> list[float | None]:
+        """Score one rollout phase: `steps` calls in all, each with whole groups. Raises RewardError."""
+        s = self.inputs.settings
+        size = s.group_size
+        seen: dict[str, int] = {}
+        repeat = []
+        for i, problem in enumerate(columns["problem_id"]):
+            if i % size == 0:
+                seen[problem] = seen.get(problem, -1) + 1
+            repeat.append(seen[problem])
+        given = {
+            "prompts": prompts,
+            "completions": completions,
+            "completion_ids": completion_ids,
+            "problem_id": columns["problem_id"],
+            "index_in_group": [i % size for i in range(len(completions))],
+            "repeat": repeat,
+            **({"answer": columns["answer"]} if self.inputs.labels else {}),
+            **{name: columns[name] for name in self.signal.confidence},
+        }
+        logs = {name: columns[name] for name in LOGS if name in columns}
+        scored = self.signal({**given, **around(self.step, self.inputs.seed, size, s.updates_per_step), **logs})
+        self._keep(given, scored)
+        self.step += 1
+        return scored.total
+
+    def _keep(self, given: dict[str, Any], scored: Scored) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        ids = given["completion_ids"]
+        self.rows = {
+            "step": [self.step] * len(ids),
+            "prompt": [prompt[-1]["content"] for prompt in given["prompts"]],
+            "completion": texts(given["completions"]),
+            "tokens": [len(one) for one in ids],
+            "truncated": [not one or one[-1] != self.end_token for one in ids],
+            **{name: values for name, values in given.items() if name not in ("prompts", "completions")},
+            "reward": scored.total,
+            **{f"{PART}{label}": values for label, values in scored.parts.items()},
+        }
+        self.count += len(ids)
+        types = {"completion_ids": pa.list_(pa.int32()), "reward": pa.float64()}
+        types |= {name: pa.float64() for name in self.rows if name.startswith(PART)}
+        table = pa.table({name: pa.array(values, types.get(name)) for name, values in self.rows.items()})
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """End the file: only then can it be read."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def health(self, updates: Sequence[dict[str, float]]) -> StepHealth:
+        """Return how the newest phase went, from its rollouts and from what its updates logged."""
+        size = self.inputs.settings.group_size
+        rewards = self.rows["reward"]
+        groups = [[r for r in rewards[i : i + size] if r is not None] for i in range(0, len(rewards), size)]
+
+        def of_updates(name: str) -> list[float]:
+            return [log[name] for log in updates if name in log]
+
+        low, high = of_updates("ratio/min"), of_updates("ratio/max")
+        return StepHealth(
+            step=self.step - 1,
+            reward=_mean([r for r in rewards if r is not None]) or 0.0,
+            groups_with_signal=_mean([float(bool(g) and max(g) > min(g)) for g in groups]) or 0.0,
+            completion_tokens=_mean(self.rows["tokens"]) or 0.0,
+            truncated=_mean(self.rows["truncated"]) or 0.0,
+            repetitive=_mean([repeats(text) for text in self.rows["completion"]]) or 0.0,
+            loss=_mean(of_updates("loss")),
+            grad_norm=_mean(of_updates("grad_norm")),
+            entropy=_mean(of_updates("entropy")),
+            token_probability=_mean(of_updates("token_probability")),
+            clipped=_mean(of_updates("clip_ratio/region_mean")),
+            ratio_min=min(low) if low else None,
+            ratio_mean=_mean(of_updates("ratio/mean")),
+            ratio_max=max(high) if high else None,
+        )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def replayed_differently(path: Path, inputs: TrainInputs) -> int:
+    """Return how many saved rollouts get another reward, in any part, when scored again from the file alone."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    signal = Signal(inputs.rewards)
+    different = 0
+    for step in range(file.num_row_groups):
+        rows = file.read_row_group(step).to_pydict()
+        given = {name: rows[name] for name in ("completion_ids", "problem_id", "index_in_group", "repeat")}
+        given |= {name: rows[name] for name in ("answer", *signal.confidence) if name in rows}
+        given["prompts"] = [[{"role": "user", "content": text}] for text in rows["prompt"]]
+        given["completions"] = [[{"role": "assistant", "content": text}] for text in rows["completion"]]
+        once = around(step, inputs.seed, inputs.settings.group_size, inputs.settings.updates_per_step)
+        count = len(rows["step"])
+        try:
+            again = signal({**given, **once})
+        except RewardError:
+            different += count
+            continue
+        saved = [rows["reward"], *(rows[f"{PART}{label}"] for label in signal.labels)]
+        found = [again.total, *(again.parts[label] for label in signal.labels)]
+        different += sum(any(one[i] != other[i] for one, other in zip(saved, found, strict=True)) for i in range(count))
+    return different

@@ -1,0 +1,95 @@
+"""TRL's trainer with eyes: token probabilities and importance ratios of each update, and how sure the policy was.
+
+It changes no number that TRL computes and draws from no generator.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rlvr_bench.rewards.signal import CONFIDENCE
+
+
+def watched_trainer() -> type[Any]:
+    """Return a subclass of TRL's GRPOTrainer. A function, as TRL is heavy to import."""
+    import torch
+    from trl import GRPOTrainer
+
+    class WatchedTrainer(GRPOTrainer):  # type: ignore[misc]
+        """Keeps `seen`, what the newest update showed, and hands rewards the confidence columns they name."""
+
+        confidence: tuple[str, ...] = ()
+
+        def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+            found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+            self._newest_logps = found[0].detach()
+            return found
+
+        def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+            loss = super()._compute_loss(model, inputs)
+            # with one update a phase TRL keeps no old log-probabilities: they are these
+            old = inputs.get("old_per_token_logps")
+            old = self._newest_logps if old is None else old
+            mask = inputs["completion_mask"].bool()
+            ratio = torch.exp(self._newest_logps - old)[mask]
+            if ratio.numel():
+                self.seen = {
+                    "token_probability": float(torch.exp(old)[mask].mean()),
+                    "ratio/min": float(ratio.min()),
+                    "ratio/mean": float(ratio.mean()),
+                    "ratio/max": float(ratio.max()),
+                }
+            return loss
+
+        def _calculate_rewards(
+            self, inputs: list[dict[str, Any]], prompts: Any, completions: Any, completion_ids_list: list[list[int]]
+        ) -> Any:
+            if self.confidence:
+                prompt_ids, *_ = self._tokenize_prompts(prompts)
+                columns = confidence_of(
+                    self.model,
+                    list(zip(prompt_ids, completion_ids_list, strict=True)),
+                    temperature=self.temperature,
+                    batch_size=self.args.per_device_train_batch_size,
+                )
+                inputs = [
+                    {**row, **{name: columns[name][i] for name in self.confidence}} for i, row in enumerate(inputs)
+                ]
+            return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+
+    return WatchedTrainer
+
+
+def confidence_of(
+    model: Any, sequences: Sequence[tuple[list[int], list[int]]], *, temperature: float, batch_size: int
+) -> dict[str, list[float]]:
+    """Return `self_certainty` and `mean_entropy` of completions, in nats, means over their tokens.
+
+    `sequences` are (prompt ids, completion ids). The distributions are those that sampling drew from: logits divided
+    by the temperature, before top_p. Self-certainty of a token is KL(U || p) = -mean_j log(V p_j) (Intuitor, Zhao et
+    al. 2025, section 3), entropy is -sum_j p_j log p_j (RENT, Prabhudesai et al. 2025). An empty completion has 0.
+    """
+    import torch
+
+    found: dict[str, list[float]] = {name: [] for name in CONFIDENCE}
+    for start in range(0, len(sequences), batch_size):
+        batch = sequences[start : start + batch_size]
+        width = max(len(prompt) + len(completion) for prompt, completion in batch)
+        ids = torch.zeros(len(batch), width, dtype=torch.long, device=model.device)
+        mask = torch.zeros_like(ids)
+        for i, (prompt, completion) in enumerate(batch):
+            whole = torch.tensor([*prompt, *completion], device=model.device)
+            ids[i, : len(whole)] = whole
+            mask[i, : len(whole)] = 1
+        with torch.no_grad():
+            logits = model(input_ids=ids, attention_mask=mask).logits
+        for i, (prompt, completion) in enumerate(batch):
+            if not completion:
+                for values in found.values():
+                    values.append(0.0)
+                continue
+            own = logits[i, len(prompt) - 1 : len(prompt) + len(completion) - 1].float() / temperature
+            logp = torch.log_softmax(own, dim=-1)
+            vocabulary = torch.log(torch.tensor(float(logp.shape[-1])))
+            found["self_certainty"].append(float((-logp.mean(-1) - vocabulary).mean()))
+            found["mean_entropy"].append(float(-(logp.exp() * logp).sum(-1).mean()))
+    return found

@@ -1,0 +1,21 @@
+"""Finding and loading suites, model cards, methods, presets and prompts, by name or by path."""
+
+from rlvr_bench.catalog.cards import card_of, load_card, plain
+from rlvr_bench.catalog.files import folder, load_yaml, names
+from rlvr_bench.catalog.methods import load_method, method_names
+from rlvr_bench.catalog.presets import load_preset
+from rlvr_bench.catalog.suites import load_prompt, load_suite
+
+__all__ = [
+    "card_of",
+    "folder",
+    "load_card",
+    "load_method",
+    "load_preset",
+    "load_prompt",
+    "load_suite",
+    "load_yaml",
+    "method_names",
+    "names",
+    "plain",
+]
