@@ -138,7 +138,27 @@ def test_a_second_method_shares_everything_but_its_own_cells(undisturbed) -> Non
     events = [json.loads(line) for line in out.splitlines()]
     assert events[-1]["event"] == "done"
     own = {e["stage"] for e in events if e["event"] == "stage-finished"}
-    assert own == {f"micro-{m}-a/format/seed-11/{s}" for m in ("qwen", "olmo") for s in ("train", "arithmetic")}
+    stages = ("train", "arithmetic", "step-4/arithmetic")
+    assert own == {f"micro-{m}-a/format/seed-11/{s}" for m in ("qwen", "olmo") for s in stages}
+
+
+def test_prepared_labels_and_a_file_of_ones_own_run_end_to_end_and_replay(undisturbed) -> None:
+    call(undisturbed, "validate", "--method", "incorrect", "-q", *CUT)
+    call(undisturbed, "new", "method", "my-idea")
+    call(undisturbed, "validate", "--method", "./my_idea.py", "-q", *CUT)
+    (undisturbed / "my_idea.py").unlink()  # the plan holds its text
+    for method in ("incorrect", "my-idea", "python"):
+        records = list(undisturbed.glob(f"runs/micro--{method}--*/stages/*/*/seed-*/train/record.json"))
+        assert len(records) == 6
+        for path in records:
+            training = json.loads(path.read_text())["training"]
+            assert training["replayed_differently"] == 0 and training["rollouts"] == 1024
+    labels = list(undisturbed.glob("runs/micro--incorrect--*/stages/*/baseline/labels-64/record.json"))
+    assert len(labels) == 2
+    for path in labels:
+        found = json.loads(path.read_text())["labelling"]
+        assert found["labelled"] == found["right"] + found["purity"]["wrong"] <= found["problems"] == 256
+        assert found["purity"]["wrong"] > 20 and found["purity"]["right_by_math_verify"] == 0
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,12 @@
 import json
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from rlvr_bench import catalog, plugins
+from rlvr_bench.backends import trl as ours
 from rlvr_bench.backends.data import LabelsError, load_problems
 from rlvr_bench.backends.models import load_model, load_tokenizer, prompt_ids
 from rlvr_bench.backends.rollouts import replayed_differently
@@ -100,6 +102,18 @@ def test_every_rollout_is_kept_and_replays(trained) -> None:
         assert [r["index_in_group"] for r in group] == [0, 1, 2, 3]
         assert all(len(r["completion_ids"]) == r["tokens"] for r in group)
     assert found.replayed_differently == 0
+
+
+def test_watching_changes_no_number(trained, tmp_path: Path, monkeypatch) -> None:
+    from trl import GRPOTrainer
+
+    class Plain(GRPOTrainer):
+        seen: ClassVar[dict] = {}
+        confidence = ()
+
+    _, found = trained
+    monkeypatch.setattr(ours, "watched_trainer", lambda: Plain)
+    assert train(small("ttrl"), tmp_path).checkpoint_sha256 == found.checkpoint_sha256
 
 
 def test_a_rollout_that_does_not_replay_is_counted(trained, tmp_path: Path) -> None:
