@@ -20,7 +20,7 @@ from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.schema.finding import ModelFinding, Report, StageFailure, Verdict, VerdictWord
 from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import BASELINE, PROMPT, EvaluateInputs, Plan, TrainInputs
-from rlvr_bench.schema.record import Evaluation, Outcome, Record, Training
+from rlvr_bench.schema.record import Evaluation, Labelling, Outcome, Record, Training
 from rlvr_bench.schema.suite import TaskSpec
 from rlvr_bench.stats.gains import Array
 
@@ -36,7 +36,7 @@ class ModelData:
     """All records of one model, by task name, each arm's runs in the order of seeds.
 
     `steps` are the method's evaluations at earlier steps, where every run has them; `prompts` those of the untouched
-    model under other prompts.
+    model under other prompts; `labelling` what preparations labelled.
     """
 
     name: str
@@ -45,6 +45,7 @@ class ModelData:
     after: dict[str, list[dict[str, Evaluation]]] = field(default_factory=dict)
     training: dict[str, list[Training]] = field(default_factory=dict)
     steps: dict[int, list[dict[str, Evaluation]]] = field(default_factory=dict)
+    labelling: list[Labelling] = field(default_factory=list)
     prompts: dict[str, dict[str, Evaluation]] = field(default_factory=dict)
 
 
@@ -193,7 +194,7 @@ def _unreplayable(plan: Plan, measured: Sequence[ModelData]) -> tuple[str, ...]:
     """Return which rewards gave other values when tried twice, and which runs' saved rollouts do not replay."""
     found = [f"{label} gave other values for the same made-up rollouts" for label in plan.unreplayable]
     for m in measured:
-        different = sum(t.replayed_differently for t in m.training[plan.method.name])
+        different = sum(t.replayed_differently or 0 for t in m.training[plan.method.name])
         count = sum(t.rollouts for t in m.training[plan.method.name])
         if different:
             found.append(f"{m.name}: {different:,} of {count:,} saved rollouts get another reward when scored again")
@@ -270,6 +271,7 @@ def _model_data(
         at = {step: found for step, found in at.items() if all(task.name in found for task in tasks)}
         evaluations = at.pop(None, None)
         trainings = [r.training for r in by_step.get(None, ()) if r.training]
+        data.labelling.extend(r.labelling for r in by_step.get(None, ()) if r.labelling)
         if evaluations is None:
             continue
         if arm == BASELINE:
@@ -344,5 +346,6 @@ def _model_finding(
         curve={step: tuple(pooled(e, "correct") for e in runs) for step, runs in sorted(model.steps.items())},
         prompts={name: pooled(e, "correct") for name, e in model.prompts.items()},
         best_prompts=net.chosen.get(model.name, ()),
+        labelling=tuple(model.labelling),
         excluded=excluded,
     )

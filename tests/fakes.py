@@ -85,6 +85,7 @@ def training(
         rollouts=384,
         problem_ids=("p",),
         definition=DEFINITION,
+        replayed_differently=0,
         checkpoint_sha256=WHOLE,
         kept=dict.fromkeys(kept, WHOLE),
     )

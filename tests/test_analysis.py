@@ -395,3 +395,9 @@ def test_a_reward_that_does_not_replay_is_flagged(runs) -> None:
     (flag,) = [f for f in analyse(folder_of(plan, runs)).flags if f.name == "not-replayable"]
     assert "judge gave other values" in flag.evidence
     assert "micro-olmo-b: 10 of 768 saved rollouts" in flag.evidence
+
+
+def test_the_report_says_how_right_prepared_labels_are(runs) -> None:
+    report = judged(runs, "incorrect", gains=gains("incorrect", -0.1, -0.1, -0.1))
+    assert [m.labelling[0].purity.wrong for m in report.models] == [5] * 6
+    assert judged(runs, "python", gains=TRAINABLE).models[0].labelling == ()

@@ -65,7 +65,9 @@ def make_plan(
     for seed in suite.seeds:
         for name, arm in arms:
             for card in cards:
-                stages += _cell(suite, card, name, arm, seed, environment, curve=name == method.name)
+                own = name == method.name
+                replay = not (own and unreplayable)
+                stages += _cell(suite, card, name, arm, seed, environment, curve=own, replay=replay)
     ids = [stage.id for stage in stages]
     assert len(set(ids)) == len(ids), "two stages share an id"
     return Plan(
@@ -250,7 +252,15 @@ def _labels(suite: Suite, method: Method, card: Card, environment: Environment) 
 
 
 def _cell(
-    suite: Suite, card: Card, arm: str, method: Method, seed: int, environment: Environment, *, curve: bool
+    suite: Suite,
+    card: Card,
+    arm: str,
+    method: Method,
+    seed: int,
+    environment: Environment,
+    *,
+    curve: bool,
+    replay: bool,
 ) -> list[Stage]:
     """Return the stages of a cell; `curve` says whether its weights at earlier steps are evaluated too.
 
@@ -270,6 +280,7 @@ def _cell(
         else None,
         example=method.example,
         save_at=suite.evaluate_at,
+        replay=replay,
     )
     train = _stage("train", cell, "train", inputs, environment, needs=(labels.id,) if labels else ())
     drawn_from = digest(inputs.trajectory())

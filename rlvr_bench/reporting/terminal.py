@@ -154,6 +154,8 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
         _line(console, "checked:", line)
     for i, flag in enumerate(flag for flag in report.flags if flag not in split):
         _line(console, "flags:  " if i == 0 else "        ", words.flag_line(flag))
+    for i, line in enumerate(words.labels(report)):
+        _line(console, "labels: " if i == 0 else "        ", line)
     if report.partial:
         _line(console, "partial:", "; ".join(report.partial) + " (not fit for the leaderboard)")
     for failure in report.failures[:5]:

@@ -84,6 +84,18 @@ def sensitivity(report: Report) -> list[str]:
     return found
 
 
+def labels(report: Report) -> list[str]:
+    """Return how right the untouched models' own labels are, and how wrong the wrong ones, a line a model."""
+    return [
+        f"{m.model}: {found.labelled} of {found.problems} problems labelled by {found.samples} samples each, "
+        f"{found.right} right, {found.purity.wrong} wrong, of which math-verify alone finds "
+        f"{found.purity.right_by_math_verify} right"
+        + (f", {found.purity.undecided} not graded in time" if found.purity.undecided else "")
+        for m in report.models
+        for found in m.labelling
+    ]
+
+
 def p_value(value: float) -> str:
     """Return a p-value with two digits, small ones as a bound."""
     return "<0.001" if value < 0.001 else f"{value:.2g}"

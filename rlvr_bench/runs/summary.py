@@ -1,11 +1,8 @@
 """A run's state and costs, from its records and journal."""
 
-from typing import get_args
-
 from rlvr_bench.runs import store
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.schema.base import Frozen
-from rlvr_bench.schema.plan import Kind
 
 
 class KindSummary(Frozen):
@@ -53,7 +50,7 @@ def summarise(run: RunFolder) -> Summary:
     alive = bool(events) and events[-1]["event"] not in ("run-ended", "interrupted") and store.is_locked(run)
     running = tuple(s for s, kind in last.items() if kind == "started" and alive)
     kinds = []
-    for kind in get_args(Kind):
+    for kind in dict.fromkeys(stage.kind for stage in plan.stages):
         found = [
             (stage.id, record)
             for stage in plan.stages

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.record import Labelling
 
 
 class VerdictWord(StrEnum):
@@ -39,7 +40,7 @@ class ModelFinding(Frozen):
     `answer_noise` is the SD of one run's accuracy that drawing answers alone gives. `curve` holds each seed's accuracy
     at earlier steps, `prompts` the untouched model's accuracy under other prompts, `best_prompts` the prompt that each
     half of the problems finds best (empty: the model's own), `net_gain` the gain over the best prompt, chosen on the
-    other half.
+    other half; `labelling` the labels that the untouched model made.
     """
 
     model: str
@@ -66,6 +67,7 @@ class ModelFinding(Frozen):
     curve: dict[int, tuple[float, ...]] = Field(default_factory=dict)
     prompts: dict[str, float] = Field(default_factory=dict)
     best_prompts: tuple[str, ...] = ()
+    labelling: tuple[Labelling, ...] = ()
     excluded: str | None = None
 
 

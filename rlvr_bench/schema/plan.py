@@ -55,7 +55,8 @@ class Prepared(Frozen):
 
 
 class TrainInputs(_Inputs):
-    """All that decides what a training stage computes. `save_at` are steps whose weights are kept too."""
+    """All that decides what a training stage computes. `save_at` are steps whose weights are kept too; `replay` says
+    whether the saved rollouts are scored again, which a reward that is known not to replay is spared."""
 
     kind: Literal["train"] = "train"
     rewards: tuple[RewardSpec, ...]
@@ -66,6 +67,7 @@ class TrainInputs(_Inputs):
     prepared: Prepared | None = None
     example: Example | None = None
     save_at: tuple[int, ...] = ()
+    replay: bool = True
 
     def computed(self) -> dict[str, Any]:
         """Return all that the result depends on; what a method leaves at its default is not named.
@@ -76,15 +78,18 @@ class TrainInputs(_Inputs):
         for name in ("prepared", "example", "save_at"):
             if not found[name]:
                 del found[name]
+        if found["replay"]:
+            del found["replay"]
         for name in ("clip_high", "importance", "mask_truncated"):
             if found["settings"][name] == TrainingSettings.model_fields[name].default:
                 del found["settings"][name]
         return found
 
     def trajectory(self) -> dict[str, Any]:
-        """Return what decides the weights: which of them are kept on the way does not."""
+        """Return what decides the weights: what is kept on the way and scored again at the end does not."""
         found = self.computed()
         found.pop("save_at", None)
+        found.pop("replay", None)
         if self.prepared:
             found["prepared"] = self.prepared.labels  # its digest is of one machine; seeds are of all
         return found

@@ -82,7 +82,8 @@ class Definition(Frozen):
 class Training(Frozen):
     """A finished training: its curve, what it was rewarded for, and its weights' digests.
 
-    `replayed_differently` counts saved rollouts whose reward, computed again from the file, is not the same number.
+    `replayed_differently` counts saved rollouts whose reward, computed again from the file, is not the same number;
+    None where it was not tried.
     `kept` are the digests of the weights of earlier steps, by step.
     """
 
@@ -90,7 +91,7 @@ class Training(Frozen):
     rollouts: int
     problem_ids: tuple[str, ...]
     definition: Definition
-    replayed_differently: int = Field(default=0, ge=0)
+    replayed_differently: int | None = Field(default=None, ge=0)
     checkpoint_sha256: str
     kept: dict[int, str] = Field(default_factory=dict)
     grading: Grading = Grading()

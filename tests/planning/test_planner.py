@@ -246,3 +246,15 @@ def test_settings_that_do_not_fit_the_suite_are_refused_before_any_work() -> Non
         planned(uneven)
     with pytest.raises(ValueError, match="exclude each other"):
         GrpoOverrides(one_update="full-batch", updates_per_step=2)
+
+
+def test_a_reward_that_is_known_not_to_replay_is_not_asked_again() -> None:
+    suite, method = catalog.load_suite("micro"), catalog.load_method("python")
+    cards = [catalog.load_card(name) for name in suite.models]
+    arms = {"control": catalog.load_method("random"), "reference": catalog.load_method("ground-truth")}
+    marked = make_plan(suite, method, cards, ENVIRONMENT, **arms, unreplayable=("python",))
+    asked = {s.cell.arm: s.inputs.replay for s in marked.stages if s.kind == "train"}
+    assert asked == {"python": False, "random": True, "ground-truth": True}
+    plain = make_plan(suite, method, cards, ENVIRONMENT, **arms)
+    seeds = [[s.inputs.sampling_seed for s in p.stages if s.kind == "evaluate"] for p in (marked, plain)]
+    assert seeds[0] == seeds[1] and digests(marked, "random") == digests(plain, "random")
