@@ -104,7 +104,9 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
         over_start=_open(judged.over_start if judged else None, missing, not_tested),
         flags=(),
         lineages=tuple(
-            ln.model_copy(update={"net_gain": net.lineages.get(ln.lineage)})
+            ln.model_copy(
+                update={"net_gain": net.lineages.get(ln.lineage), "prompt_gain": net.prompting.get(ln.lineage)}
+            )
             for ln in (judged.lineages if judged else ())
         ),
         models=tuple(_model_finding(m, tasks, whole, question, judged, net, excluded.get(m.name)) for m in measured),
@@ -128,7 +130,7 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
 def _evidence(plan: Plan, models: Sequence[ModelData], tasks: Sequence[TaskSpec]) -> Evidence:
     """Return the share right of every run and problem; a task that a model lacks is left out of its results."""
     arms = [plan.method, *(m for m in (plan.control, plan.reference) if m)]
-    blind = {m.name for m in arms if {leaf.name for leaf in m.leaves()} <= CONTENT_BLIND}
+    blind = {m.name for m in arms if all(leaf.code is None and leaf.name in CONTENT_BLIND for leaf in m.leaves())}
     found = [
         ModelResults(
             name=m.name,
@@ -176,7 +178,9 @@ def _circumstances(plan: Plan, report: Report, measured: Sequence[ModelData]) ->
     bands = {(card.name, task): band for card in plan.cards for task, band in card.expected.items()}
     return Circumstances(
         transductive=", ".join(t.name for t in plan.suite.tasks) if plan.method.data == "test-prompts" else "",
-        no_control="the method is the suite's control" if plan.suite.control else "the suite has no control",
+        no_control="the method's reward is the control's, in its own setup"
+        if plan.suite.control
+        else "the suite has no control",
         mismatch=_mismatch(plan, report.control),
         unreplayable=_unreplayable(plan, measured),
         final_step=plan.suite.training.steps if plan.suite.evaluate_at else None,

@@ -1,13 +1,16 @@
 """Extension points: looking up what entry points declare. Lazy; one broken plug-in never breaks the rest."""
 
+import contextlib
 import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+import sysconfig
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rlvr_bench.errors import EnvironmentFaultError, NotFoundError
@@ -22,25 +25,38 @@ def names(group: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=group)})
 
 
+def _point(group: str, name: str) -> EntryPoint | None:
+    """Return the entry point of a name; one of ours cannot be replaced by another package's."""
+    found = [point for point in entry_points(group=group) if point.name == name]
+    return min(found, key=lambda point: not point.value.startswith("rlvr_bench."), default=None)
+
+
+def is_builtin(group: str, name: str) -> bool:
+    """Return whether a name is one of ours."""
+    point = _point(group, name) if ":" not in name else None
+    return point is not None and point.value.startswith("rlvr_bench.")
+
+
 def load(group: str, name: str) -> Callable[..., Any]:
     """Import and return the object that a plug-in declares, or that `package.module:name` names.
 
     Raises NotFoundError for an unknown name and EnvironmentFaultError for a plug-in that cannot be imported.
     """
-    if ":" in name:
-        return imported(name, _kind(group))  # type: ignore[no-any-return]
-    found = [point for point in entry_points(group=group) if point.name == name]
     kind = _kind(group)
-    if not found:
+    if ":" in name:
+        return imported(name, kind)  # type: ignore[no-any-return]
+    point = _point(group, name)
+    if point is None:
         raise NotFoundError(
             f"unknown {kind} {name!r}{did_you_mean(name, names(group))}", hint=f"rlvr-bench list {kind}s"
         )
     try:
-        return found[0].load()  # type: ignore[no-any-return]
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            return point.load()  # type: ignore[no-any-return]
+    except (Exception, SystemExit) as error:
         raise EnvironmentFaultError(
             f"the plug-in for {kind} {name!r} cannot be imported: {error}",
-            where=found[0].value,
+            where=point.value,
             hint="repair or uninstall the package that declares it",
         ) from error
 
@@ -51,7 +67,9 @@ def _kind(group: str) -> str:
 
 def target(group: str, name: str) -> str:
     """Return the `package.module:name` that a plug-in declares."""
-    return next(point.value for point in entry_points(group=group) if point.name == name)
+    point = _point(group, name)
+    assert point is not None
+    return point.value
 
 
 def imported(reference: str, kind: str) -> Any:
@@ -60,11 +78,14 @@ def imported(reference: str, kind: str) -> Any:
     Raises NotFoundError where there is no such module or name, EnvironmentFaultError where importing it fails.
     """
     module, _, name = reference.partition(":")
+    hint = "give package.module:name, importable here, or a file: ./my_idea.py"
+    if not module or not name or module.startswith("."):
+        raise NotFoundError(f"{kind} {reference!r} is no package.module:name", hint=hint)
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    hint = "give package.module:name, importable here, or a file: ./my_idea.py"
     try:
-        found: Any = importlib.import_module(module)
+        with contextlib.redirect_stdout(sys.stderr):
+            found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except ModuleNotFoundError as error:
@@ -73,17 +94,75 @@ def imported(reference: str, kind: str) -> Any:
         raise EnvironmentFaultError(f"{kind} {reference!r} cannot be imported: {error}", where=module) from error
     except AttributeError as error:
         raise NotFoundError(f"{module} has no {name!r}", where=reference, hint=hint) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EnvironmentFaultError(f"{kind} {reference!r} cannot be imported: {error}", where=module) from error
     return found
 
 
 def source_digest(group: str, name: str) -> str | None:
-    """Return the SHA-256 of the file that defines a plug-in, None for a built-in (our own digest covers it)."""
-    source = source_file(load(group, name))
-    if source is None or source.is_relative_to(Path(__file__).parent):
+    """Return the SHA-256 of a plug-in's code, None for a built-in (our own digest covers it).
+
+    That is its whole package (or module), and every module outside installed packages that it uses, as far as names
+    in modules tell.
+    """
+    found = load(group, name)
+    module = (name if ":" in name else target(group, name)).partition(":")[0]
+    if module.partition(".")[0] == "rlvr_bench":
         return None
-    return hashlib.sha256(source.read_bytes()).hexdigest()
+    kind = inspect.getmodule(found) or inspect.getmodule(type(found))
+    begun = [sys.modules[m] for m in {module, kind.__name__ if kind else module} if m in sys.modules]
+    return _digest_of(_package_files(begun) | local_files(begun))
+
+
+def local_code_digest(module: ModuleType) -> str | None:
+    """Return the SHA-256 of the modules outside installed packages that a method's file uses, None without any."""
+    files = local_files([module])
+    return _digest_of(files) if files else None
+
+
+def _digest_of(files: Iterable[Path]) -> str:
+    h = hashlib.sha256()
+    for path in sorted(files):
+        h.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return h.hexdigest()
+
+
+def _package_files(modules: Iterable[ModuleType]) -> set[Path]:
+    """Return all Python files of the top packages of modules; a module's own file where it has no package."""
+    found: set[Path] = set()
+    for module in modules:
+        top = sys.modules.get(module.__name__.partition(".")[0], module)
+        for folder in getattr(top, "__path__", ()):
+            found |= set(Path(folder).rglob("*.py"))
+        if not hasattr(top, "__path__") and (file := _file_of(top)):
+            found.add(file)
+    return found
+
+
+def _file_of(module: ModuleType) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file) if file and Path(file).is_file() else None
+
+
+_INSTALLED = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def local_files(begun: Iterable[ModuleType]) -> set[Path]:
+    """Return the files of all modules that modules use and that are neither installed packages nor ours."""
+    found: set[Path] = set()
+    open_, seen = list(begun), set[str]()
+    while open_:
+        module = open_.pop()
+        for value in list(vars(module).values()):
+            used = value if inspect.ismodule(value) else sys.modules.get(str(getattr(value, "__module__", "")))
+            if used is None or used.__name__ in seen or used.__name__.partition(".")[0] == "rlvr_bench":
+                continue
+            seen.add(used.__name__)
+            file = _file_of(used)
+            if file and file.suffix == ".py" and not str(file.resolve()).startswith(_INSTALLED):
+                found.add(file)
+                open_.append(used)
+    return found
 
 
 def source_file(found: Any) -> Path | None:

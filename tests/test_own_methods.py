@@ -1,5 +1,7 @@
 """A method of one's own: a Python file, package.module:name, a plug-in, a YAML file with a preset."""
 
+import importlib
+import sys
 import textwrap
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlvr_bench import catalog, plugins
-from rlvr_bench.errors import EnvironmentFaultError, FileFormatError, NotFoundError, RewardError
+from rlvr_bench.errors import EnvironmentFaultError, FileFormatError, NotFoundError, RewardError, UsageError
 from rlvr_bench.rewards.rehearsal import rehearse
 from rlvr_bench.schema.plan import Plan
 from tests.fakes import planned
@@ -72,6 +74,9 @@ def test_what_a_file_may_say_besides(tmp_path: Path) -> None:
         ("METHOD = 3\ndef reward(completions, **_): return []\n", "METHOD must be a dictionary", None),
         ("METHOD = {'dat': 'train'}\ndef reward(completions, **_): return []\n", "did you mean 'data'", None),
         ("METHOD = {'preset': 'paper'}\ndef reward(completions, **_): return []\n", "sets prompts_per_step", None),
+        ("METHOD = {'rewards': []}\ndef reward(completions, **_): return []\n", "the function is the reward", None),
+        ("METHOD = {'grpo': {'clp': 1}}\ndef reward(completions, **_): return []\n", "did you mean 'clip'", None),
+        ("METHOD = {'title': 'a\\x1b[31mb'}\ndef reward(completions, **_): return []\n", "control characters", None),
         ("METHOD = {'labels': False}\ndef reward(answer, **_): return []\n", "set labels: true", None),
     ],
 )
@@ -116,7 +121,11 @@ def test_package_module_name(tmp_path: Path, monkeypatch) -> None:
         ("nowhere.at.all:reward", NotFoundError, "no module 'nowhere'"),
         ("some_ideas.first:nothing", NotFoundError, "has no 'nothing'"),
         ("some_ideas.first:texts", FileFormatError, "any further keyword"),
-        ("json:dumps", FileFormatError, "takes no completions"),
+        ("json:dumps", FileFormatError, "needs the parameter 'obj'"),
+        ("math:hypot", FileFormatError, "takes no completions"),
+        ("builtins:max", FileFormatError, "takes no completions"),
+        (":x", NotFoundError, "is no package.module:name"),
+        (".x:y", NotFoundError, "is no package.module:name"),
         ("math:pi", FileFormatError, "not float"),
     ):
         with pytest.raises(error, match=words):
@@ -129,16 +138,22 @@ def test_package_module_name(tmp_path: Path, monkeypatch) -> None:
 def test_plug_ins_declare_methods_and_a_broken_one_leaves_the_rest(tmp_path: Path, monkeypatch, capsys) -> None:
     from rlvr_bench.cli.app import run as rlvr_bench
 
-    write(tmp_path / "declared.py", TEN_LINES + f"\nFILE = {str(catalog.folder('method') / 'format.yaml')!r}\n")
+    write(
+        tmp_path / "declared.py",
+        TEN_LINES + f"\nFILE = {str(catalog.folder('method') / 'format.yaml')!r}\nGONE = 'no/such.yaml'\n",
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     real = plugins.entry_points
     mine = [
         EntryPoint("even", "declared:reward", plugins.METHODS),
         EntryPoint("filed", "declared:FILE", plugins.METHODS),
         EntryPoint("bad", "no_such_module_at_all:f", plugins.METHODS),
+        EntryPoint("odd", "builtins:max", plugins.METHODS),
+        EntryPoint("gone", "declared:GONE", plugins.METHODS),
     ]
     monkeypatch.setattr(plugins, "entry_points", lambda group: mine if group == plugins.METHODS else real(group=group))
     assert catalog.load_method("even").rewards[0].name == "declared:reward"
+    assert catalog.load_method("even").name == "even"
     assert catalog.load_method("filed").name == "format"
     assert {"even", "filed", "bad", "ttrl"} <= set(catalog.method_names())
     with pytest.raises(EnvironmentFaultError, match="'bad'"):
@@ -151,8 +166,11 @@ def test_plug_ins_declare_methods_and_a_broken_one_leaves_the_rest(tmp_path: Pat
 def test_presets(tmp_path: Path) -> None:
     head = "schema_version: 1\nname: mine\ntitle: t\nsource: s\n"
     text = f"{head}rewards: [{{name: boxed}}]\npreset: gspo\ngrpo: {{clip: off}}\n"
+    free = catalog.load_method(write(tmp_path / "mine.yaml", text)).settings(catalog.load_suite("micro").training)
+    assert (free.clip, free.clip_high, free.importance) == ("off", None, "sequence")  # keys beside a preset win
+    odd = text.replace("clip: off", "clip: off, clip_high: 0.3")
     with pytest.raises(ValueError, match="clip_high has no meaning"):
-        catalog.load_method(write(tmp_path / "mine.yaml", text)).settings(catalog.load_suite("micro").training)
+        catalog.load_method(write(tmp_path / "mine.yaml", odd)).settings(catalog.load_suite("micro").training)
     for name in catalog.names("preset"):
         preset = catalog.load_preset(name)
         assert preset.name == name and preset.source
@@ -175,3 +193,112 @@ def test_the_papers_recipe_is_a_suites_training(tmp_path: Path) -> None:
     assert (s.learning_rate, s.clip, s.kl, s.adam_beta2, s.loss) == (5e-7, 0.2, 0.0, 0.95, "grpo")
     own = catalog.load_suite(write(tmp_path / "own.yaml", head + "training: {preset: paper, steps: 300, clip: 0.3}\n"))
     assert own.training.clip == 0.3
+
+
+def test_code_that_a_method_uses_is_part_of_its_digest_wherever_it_lies(tmp_path: Path, monkeypatch) -> None:
+    from rlvr_bench.cli.inputs import plan_of
+
+    (tmp_path / "apart").mkdir()
+    write(tmp_path / "apart" / "__init__.py", "")
+    write(
+        tmp_path / "apart" / "idea.py",
+        "from apart.limits import most\n\ndef reward(completions, **_):\n"
+        "    return [float(len(str(c)) < most()) for c in completions]\n",
+    )
+    write(
+        tmp_path / "beside.py",
+        "from apart.limits import most\n\ndef reward(completions, **_):\n"
+        "    return [float(len(str(c)) < most()) for c in completions]\n",
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def digests() -> tuple[str, str]:
+        for name in [m for m in sys.modules if m.startswith(("apart", "rlvr_bench_method_"))]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        return plan_of("apart.idea:reward", "micro").digest, plan_of("./beside.py", "micro").digest
+
+    write(tmp_path / "apart" / "limits.py", "def most():\n    return 40\n")
+    first = digests()
+    assert digests() == first
+    write(tmp_path / "apart" / "limits.py", "def most():\n    return 4000\n")
+    second = digests()
+    assert first[0] != second[0] and first[1] != second[1]
+
+
+def test_a_plug_in_cannot_take_the_name_of_a_reward_of_ours(monkeypatch) -> None:
+    real = plugins.entry_points
+    mine = EntryPoint("random", "json:dumps", plugins.REWARDS)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [mine, *real(group=group)])
+    assert plugins.load(plugins.REWARDS, "random").__module__ == "rlvr_bench.rewards.spurious"
+    assert plugins.is_builtin(plugins.REWARDS, "random")
+
+
+def test_a_yaml_file_holds_no_code(tmp_path: Path) -> None:
+    text = """
+        schema_version: 1
+        name: mine
+        title: t
+        source: s
+        rewards: [{not: {name: x, code: "raise SystemExit('executed')"}}]
+        """
+    with pytest.raises(FileFormatError, match="holds no code"):
+        catalog.load_method(write(tmp_path / "mine.yaml", text))
+
+
+@pytest.mark.parametrize(("reward", "preparation"), [("label", ""), ("ground-truth", "preparation: {labels: wrong}\n")])
+def test_a_label_is_prepared_and_ground_truth_is_gold(tmp_path: Path, reward, preparation) -> None:
+    text = "schema_version: 1\nname: mine\ntitle: t\nsource: s\nlabels: true\n"
+    text += f"rewards: [{{not: {{name: {reward}}}}}]\n{preparation}"
+    with pytest.raises(FileFormatError, match="is for prepared labels"):
+        catalog.load_method(write(tmp_path / "mine.yaml", text))
+
+
+def test_gold_answers_of_tested_problems_are_never_trained_on(tmp_path: Path) -> None:
+    from rlvr_bench.backends.data import load_problems
+    from rlvr_bench.cli.inputs import plan_of
+
+    suite = catalog.load_suite("micro")
+    problem = load_problems(suite.tasks[0].problems)[3]
+    head = "schema_version: 1\nname: mine\ntitle: t\nsource: s\nrewards: [{name: ground-truth}]\nlabels: true\n"
+    quoted = problem.problem.upper().replace("\n", " \\n ")
+    own = f'data: one-example\nexample: {{problem: "{quoted}", answer: "{problem.answer}"}}\n'
+    with pytest.raises(UsageError, match="gold answers of evaluation problems: 1 of its 1"):
+        plan_of(write(tmp_path / "mine.yaml", head + own), "micro")
+    with pytest.raises(UsageError, match="there are 4000 training problems"):
+        plan_of(write(tmp_path / "far.yaml", head + "data: one-example\nexample: {index: 4000}\n"), "micro")
+    text = (catalog.folder("suite") / "micro.yaml").read_text()
+    text = text.replace("count: 4000\n  arguments: {split: train", "count: 390\n  arguments: {split: test")
+    with pytest.raises(UsageError, match="390 of its 390"):
+        plan_of("python", write(tmp_path / "leak.yaml", text))  # its reference would
+
+
+def test_a_suites_files_lie_beside_it_and_where_is_no_part_of_the_plan(tmp_path: Path, monkeypatch) -> None:
+    from rlvr_bench.cli.inputs import plan_of
+
+    text = (catalog.folder("suite") / "micro.yaml").read_text()
+    text = text.replace("control: random", "control: ./flip.yaml").replace("prompts: [", "prompts: [./ask.yaml, ")
+    for where in ("a", "b"):
+        (tmp_path / where).mkdir()
+        write(tmp_path / where / "suite.yaml", text)
+        flip = (
+            (catalog.folder("method") / "random.yaml").read_text().replace("name: random\ntitle", "name: flip\ntitle")
+        )
+        write(tmp_path / where / "flip.yaml", flip)
+        write(tmp_path / where / "ask.yaml", "schema_version: 1\nname: ask\ntitle: t\nsource: s\n")
+    monkeypatch.chdir(tmp_path)
+    one, other = plan_of("python", "a/suite.yaml"), plan_of("python", str(tmp_path / "b" / "suite.yaml"))
+    assert one.digest == other.digest
+    assert one.suite.prompts[0] == "ask" and one.control is not None and one.control.name == "flip"
+    assert plan_of("python", "a/suite.yaml", models=["micro-qwen-a"]).partial
+    for change, words in (
+        ("control: ground-truth", "needs labels"),
+        ("control: ./broken.py", "raised ZeroDivisionError"),
+        ("control: random\nreference: random", "two arms are called random"),
+    ):
+        write(tmp_path / "a" / "broken.py", "def reward(completions, **_):\n    return 1 / 0\n")
+        changed = text.replace("reference: ground-truth\n", "") if "reference" in change else text
+        write(tmp_path / "a" / "suite.yaml", changed.replace("control: ./flip.yaml", change))
+        with pytest.raises(UsageError, match=words):
+            plan_of("python", "a/suite.yaml")

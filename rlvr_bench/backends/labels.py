@@ -90,9 +90,11 @@ def purity_of(problems: Sequence[Problem], rows: Sequence[dict[str, Any]]) -> Pu
     labels = [(problem.answer, row) for problem, row in zip(problems, rows, strict=True) if row["label"] is not None]
     wrong = [(gold, row["label"]) for gold, row in labels if row["right"] is False]
     unlike = [row for gold, row in labels if row["label"].strip() != gold.strip()]
+    second = sum(verdict is True for verdict in by_math_verify_alone(wrong))
     return Purity(
         wrong=len(wrong),
-        right_by_math_verify=sum(verdict is True for verdict in by_math_verify_alone(wrong)),
+        right_by_math_verify=second,
+        share_right=second / len(wrong) if wrong else None,
         undecided=sum(row["right"] is None for _, row in labels),
         unlike_by_text=len(unlike),
         unlike_but_right=sum(row["right"] is True for row in unlike),

@@ -169,6 +169,11 @@ def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completi
             wanted = dict(batch[0][1])
             until, limit = wanted.pop("until"), wanted.pop("max_gen_toks")
             ids, mask = self.tok_batch_encode([context for context, _ in batch])
+            if ids.shape[1] + limit > inputs.card.context_tokens:
+                raise RlvrBenchError(
+                    f"a prompt of {ids.shape[1]} tokens and an answer of {limit} do not fit the context of "
+                    f"{inputs.card.name} ({inputs.card.context_tokens} tokens)"
+                )
             seed = (inputs.sampling_seed, self.mode, number)
             return generate(self.model, self.tokenizer, ids, mask, seed=seed, limit=limit, stops=until, **wanted)
 

@@ -1,10 +1,14 @@
 """Every rollout of a training: scored through the method's rewards, kept in one file, and scored again from it."""
 
+import contextlib
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlvr_bench.errors import RewardError
+from rlvr_bench.rewards.apart import in_fresh_interpreter, own_code
 from rlvr_bench.rewards.conversation import texts
 from rlvr_bench.rewards.signal import Scored, Signal, around
 from rlvr_bench.schema.plan import TrainInputs
@@ -122,7 +126,30 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def replayed_differently(path: Path, inputs: TrainInputs) -> int:
-    """Return how many saved rollouts get another reward, in any part, when scored again from the file alone."""
+    """Return how many saved rollouts get another reward, in any part, when scored again from the file alone.
+
+    Rewards that are not ours are also scored in an interpreter of their own, and the larger count is taken; all count
+    where that fails.
+    """
+    import pyarrow.parquet as pq
+
+    here = _different(path, inputs)
+    if not own_code(inputs.rewards):
+        return here
+    given = json.dumps([str(path), inputs.model_dump(mode="json")])
+    said = in_fresh_interpreter("rlvr_bench.backends.rollouts:replay_apart", given)
+    return max(here, int(said) if said else int(pq.read_metadata(path).num_rows))
+
+
+def replay_apart() -> None:
+    """Replay what the standard input names and print the count: the work of the other interpreter."""
+    path, inputs = json.load(sys.stdin)
+    with contextlib.redirect_stdout(sys.stderr):
+        found = _different(Path(path), TrainInputs.model_validate(inputs))
+    sys.stdout.write(str(found))
+
+
+def _different(path: Path, inputs: TrainInputs) -> int:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path)

@@ -25,7 +25,7 @@ from rlvr_bench.schema.plan import TrainInputs
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.record import Definition, Grading, StepHealth, Training
 from rlvr_bench.schema.suite import TrainingSettings
-from rlvr_bench.scoring import prepare, tallied
+from rlvr_bench.scoring import GRADER_VERSION, prepare, tallied
 
 NO_CLIP = 1e9
 """An epsilon that no ratio reaches."""
@@ -109,7 +109,7 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         steps=tuple(recorder.steps),
         rollouts=rollouts.count,
         problem_ids=tuple(sorted({p.id for p in chosen})),
-        definition=definition_of(inputs, rollouts.signal.sources()),
+        definition=definition_of(inputs, rollouts.signal.sources(), file_digest(labels) if labels else None),
         replayed_differently=replayed_differently(rollouts.path, inputs) if inputs.replay else None,
         checkpoint_sha256=_weights_digest(folder, None),
         kept={step: _weights_digest(folder, step) for step in inputs.save_at},
@@ -150,10 +150,16 @@ def grpo_arguments(s: TrainingSettings) -> dict[str, Any]:
     }
 
 
-def definition_of(inputs: TrainInputs, sources: dict[str, str]) -> Definition:
+def definition_of(inputs: TrainInputs, sources: dict[str, str], labels_sha256: str | None) -> Definition:
     """Return what a training is rewarded for, exactly."""
-    labels = "none" if not inputs.labels else inputs.prepared.labels if inputs.prepared else "gold"
-    body = {"rewards": [spec.model_dump(mode="json") for spec in inputs.rewards], "labels": labels, "sources": sources}
+    whole = inputs.model_dump(mode="json")
+    body = {
+        **{name: whole[name] for name in ("rewards", "problems", "example", "settings")},
+        "labels": "none" if not inputs.labels else inputs.prepared.labels if inputs.prepared else "gold",
+        "sources": sources,
+        "labels_sha256": labels_sha256,
+        "grader": GRADER_VERSION,
+    }
     return Definition.model_validate({**body, "digest": digest(body)})
 
 

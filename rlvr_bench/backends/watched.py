@@ -18,6 +18,7 @@ def watched_trainer() -> type[Any]:
         """Keeps `seen`, what the newest update showed, and hands rewards the confidence columns they name."""
 
         confidence: tuple[str, ...] = ()
+        seen: dict[str, float] = {}  # noqa: RUF012 - replaced as a whole at every update
 
         def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
             found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
@@ -25,13 +26,17 @@ def watched_trainer() -> type[Any]:
             return found
 
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+            self.seen = {}
             loss = super()._compute_loss(model, inputs)
             # with one update a phase TRL keeps no old log-probabilities: they are these
             old = inputs.get("old_per_token_logps")
             old = self._newest_logps if old is None else old
             mask = inputs["completion_mask"].bool()
-            ratio = torch.exp(self._newest_logps - old)[mask]
-            if ratio.numel():
+            log_ratio = self._newest_logps - old
+            if self.importance_sampling_level == "sequence":  # what is clipped: one ratio a completion (GSPO)
+                log_ratio = ((log_ratio * mask).sum(-1) / mask.sum(-1).clamp(min=1))[:, None].expand_as(mask)
+            ratio = torch.exp(log_ratio)[mask]
+            if ratio.numel():  # DAPO masks truncated completions, so that none may be left
                 self.seen = {
                     "token_probability": float(torch.exp(old)[mask].mean()),
                     "ratio/min": float(ratio.min()),

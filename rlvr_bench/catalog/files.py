@@ -106,17 +106,23 @@ def load_yaml(
     try:
         return model.model_validate(before(data) if before else data)
     except ValidationError as error:
-        first = error.errors()[0]
-        location = tuple(first["loc"])
-        name = ".".join(str(part) for part in location)
-        if first["type"] == "extra_forbidden":
-            message = f"unknown key {name!r}{did_you_mean(str(location[-1]), _fields(model, location))}"
-        elif first["type"] == "missing":
-            message = f"missing key {name!r}"
-        else:
-            message = f"{name}: {first['msg']}" if name else first["msg"].removeprefix("Value error, ")
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise FileFormatError(message + more, where=f"{path}:{_line_of(root, location)}") from error
+        location = tuple(error.errors()[0]["loc"])
+        raise FileFormatError(fault_of(error, model), where=f"{path}:{_line_of(root, location)}") from error
+
+
+def fault_of(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return what is wrong with a file's settings: the first fault, with the nearest field, and how many more."""
+    first = error.errors()[0]
+    location = tuple(first["loc"])
+    name = ".".join(str(part) for part in location)
+    if first["type"] == "extra_forbidden":
+        message = f"unknown key {name!r}{did_you_mean(str(location[-1]), _fields(model, location))}"
+    elif first["type"] == "missing":
+        message = f"missing key {name!r}"
+    else:
+        said = first["msg"].removeprefix("Value error, ")
+        message = f"{name}: {said}" if name else said
+    return message + (f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else "")
 
 
 def _refuse_double_keys(node: yaml.Node | None, path: Path) -> None:

@@ -6,6 +6,7 @@ data, labels, grpo and whatever else a method's YAML file may hold.
 
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rlvr_bench import plugins
-from rlvr_bench.catalog.files import is_path, load_yaml, names, resolve
+from rlvr_bench.catalog.files import fault_of, is_path, load_yaml, names, resolve
 from rlvr_bench.catalog.presets import with_preset
 from rlvr_bench.errors import FileFormatError, NotFoundError
 from rlvr_bench.plugins import did_you_mean
@@ -39,11 +40,26 @@ def load_method(reference: str) -> Method:
         if reference not in plugins.names(plugins.METHODS):
             raise NotFoundError(
                 f"unknown method {reference!r}{did_you_mean(reference, method_names())}",
-                hint="rlvr-bench list methods, or give a file: --method ./my_idea.py",
+                hint=_file_beside(reference) or "rlvr-bench list methods, or give a file: --method ./my_idea.py",
             )
-        return _of_object(plugins.load(plugins.METHODS, reference), plugins.target(plugins.METHODS, reference))
-    path = resolve("method", reference)
-    return _checked(load_yaml(path, Method, lambda data: _with_preset(data, path)), path)
+        found = plugins.load(plugins.METHODS, reference)
+        return _of_object(found, plugins.target(plugins.METHODS, reference), name=reference)
+    return _of_yaml(resolve("method", reference))
+
+
+def _of_yaml(path: Path) -> Method:
+    method = load_yaml(path, Method, lambda data: _with_preset(data, path))
+    if any(leaf.code is not None for leaf in method.leaves()):
+        raise FileFormatError(
+            "a YAML file holds no code", where=str(path), hint="give the Python file itself: --method ./my_idea.py"
+        )
+    return _checked(method, path)
+
+
+def _file_beside(name: str) -> str | None:
+    """Return what to type where a file of the name lies here."""
+    found = [f"./{name}{suffix}" for suffix in (".py", ".yaml", ".yml") if Path(f"{name}{suffix}").is_file()]
+    return f"--method {found[0]}" if found else None
 
 
 def _with_preset(data: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -59,7 +75,7 @@ def _of_file(reference: str) -> Method:
     if not path.is_file():
         raise NotFoundError(f"no such method file: {reference}", hint="rlvr-bench new method my-idea")
     try:
-        code = path.read_text(encoding="utf-8")
+        code = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileFormatError(f"not a text file: {error}", where=str(path)) from error
     module = module_of(code, path.stem)
@@ -67,23 +83,27 @@ def _of_file(reference: str) -> Method:
     return _of_function(the_reward(module), module, spec, path.stem, path)
 
 
-def _of_object(found: Any, reference: str) -> Method:
-    """Return the method that an imported object is: a Method, a dictionary, a YAML file's path, or a reward."""
+def _of_object(found: Any, reference: str, name: str | None = None) -> Method:
+    """Return the method that an imported object is: a Method, a dictionary, a YAML file's path, or a reward.
+
+    `name` is the one under which a plug-in declares it.
+    """
     where = Path(reference)
     if isinstance(found, Method):
         return _checked(found, where)
     if isinstance(found, dict):
         return _checked(_validated(_with_preset(found, where), where), where)
     if isinstance(found, str | Path):
-        path = Path(found)
-        return _checked(load_yaml(path, Method, lambda data: _with_preset(data, path)), path)
+        if not Path(found).is_file():
+            raise FileFormatError(f"no such method file: {found}", where=reference)
+        return _of_yaml(Path(found))
     if not callable(found):
         raise FileFormatError(
             f"a method is a function that takes completions, a dictionary or a Method, not {type(found).__name__}",
             where=reference,
         )
     module = inspect.getmodule(found)
-    name = reference.rsplit(":", 1)[-1]
+    name = name or reference.rsplit(":", 1)[-1]
     return _of_function(found, module, RewardSpec(name=reference), name, where)
 
 
@@ -91,6 +111,12 @@ def _of_function(function: Function, module: ModuleType | None, spec: RewardSpec
     given = getattr(module, "METHOD", {})
     if not isinstance(given, dict):
         raise FileFormatError("METHOD must be a dictionary", where=str(where))
+    if "rewards" in given:
+        raise FileFormatError(
+            "METHOD has no rewards: the function is the reward",
+            where=str(where),
+            hint="mix several in a YAML file: rlvr-bench new method my-mix --format yaml",
+        )
     said = [inspect.getdoc(function), module.__doc__ if module else None]
     told = (next(filter(None, said[::-1] if spec.code else said), None) or name).strip().split("\n")[0]
     if name == "reward" and module and spec.code is None:  # the name says nothing: its module's does
@@ -113,17 +139,20 @@ def _validated(data: dict[str, Any], where: Path) -> Method:
     try:
         return Method.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        near = did_you_mean(str(first["loc"][-1]), list(Method.model_fields)) if first["loc"] else ""
-        unknown = first["type"] == "extra_forbidden"
-        message = f"unknown key {name!r}{near}" if unknown else f"{name}: {first['msg']}".removeprefix(": ")
-        raise FileFormatError(f"METHOD: {message}", where=str(where)) from error
+        raise FileFormatError(f"METHOD: {fault_of(error, Method)}", where=str(where)) from error
 
 
 def _wants_labels(function: Function) -> bool:
-    signature = inspect.signature(function).parameters
-    return "answer" in signature and signature["answer"].default is inspect.Parameter.empty
+    parameter = _parameters(function).get("answer")
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def _parameters(function: Function) -> Mapping[str, inspect.Parameter]:
+    """Return a function's parameters; none for what cannot tell them, as some built-ins."""
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def _checked(method: Method, path: Path) -> Method:
@@ -146,14 +175,12 @@ def _whole(spec: RewardSpec, method: Method, path: Path) -> RewardSpec:
             hint="rlvr-bench list rewards",
         )
     function = function_of(spec)
-    try:
-        signature = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        signature = {}  # type: ignore[assignment]
-    if not GIVEN & set(signature):
-        raise FileFormatError(f"{spec.name!r} takes no completions: it is no reward", where=str(path))
+    signature = _parameters(function)
     kinds = {parameter.kind for parameter in signature.values()}
-    if inspect.Parameter.VAR_KEYWORD not in kinds:
+    open_ = inspect.Parameter.VAR_KEYWORD in kinds
+    if not open_ and not GIVEN & set(signature):
+        raise FileFormatError(f"{spec.name!r} takes no completions: it is no reward", where=str(path))
+    if not open_:
         raise FileFormatError(
             f"reward {spec.name!r} must accept any further keyword, as TRL passes every column: add **_ at its end",
             where=str(path),
@@ -171,6 +198,12 @@ def _whole(spec: RewardSpec, method: Method, path: Path) -> RewardSpec:
     missing = [n for n, default in own.items() if default is inspect.Parameter.empty and n not in spec.parameters]
     if missing:
         raise FileFormatError(f"reward {spec.name!r} needs the parameter {missing[0]!r}", where=str(path))
+    if (spec.name == "label" and not method.preparation) or (spec.name == "ground-truth" and method.preparation):
+        raise FileFormatError(
+            "reward 'label' is for prepared labels and 'ground-truth' for gold answers",
+            where=str(path),
+            hint="add preparation: {labels: majority} with reward label, or use ground-truth without a preparation",
+        )
     if _wants_labels(function) and not method.labels:
         raise FileFormatError(f"reward {spec.name!r} needs gold answers: set labels: true", where=str(path))
     odd = [name for name, value in own.items() if not isinstance(value, str | int | float | bool)]

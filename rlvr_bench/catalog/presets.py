@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_bench.catalog.files import load_yaml, resolve
-from rlvr_bench.errors import FileFormatError
+from rlvr_bench.errors import FileFormatError, NotFoundError
 from rlvr_bench.schema.preset import Preset
 
 
@@ -21,7 +21,10 @@ def with_preset(given: dict[str, Any], reference: object, allowed: Collection[st
     """
     if reference is None:
         return given
-    preset = load_preset(str(reference))
+    try:
+        preset = load_preset(str(reference))
+    except NotFoundError as error:
+        raise NotFoundError(error.message, where=str(path), hint=error.hint) from error
     foreign = [key for key in preset.settings if key not in allowed]
     if foreign:
         raise FileFormatError(
@@ -29,4 +32,7 @@ def with_preset(given: dict[str, Any], reference: object, allowed: Collection[st
             where=str(path),
             hint="learning rate, steps and lengths are the suite's; one_update is a method's",
         )
-    return {**preset.settings, **given}
+    settings = dict(preset.settings)
+    if given.get("clip") in ("off", False):  # what the preset says of the range goes with it
+        settings.pop("clip_high", None)
+    return {**settings, **given}

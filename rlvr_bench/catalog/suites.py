@@ -7,6 +7,7 @@ from rlvr_bench.catalog.cards import load_card
 from rlvr_bench.catalog.files import is_path, load_yaml, resolve
 from rlvr_bench.catalog.methods import load_method
 from rlvr_bench.catalog.presets import with_preset
+from rlvr_bench.errors import FileFormatError
 from rlvr_bench.schema.prompt import Prompt
 from rlvr_bench.schema.suite import Suite, TrainingSettings
 
@@ -25,14 +26,23 @@ def load_suite(reference: str) -> Suite:
     suite = load_yaml(path, Suite, whole)
     beside = path.parent
     models, prompts = (_beside(beside, references) for references in (suite.models, suite.prompts))
-    suite = suite.model_copy(update={"models": models, "prompts": prompts})
+    arms = {
+        role: None if name is None else _beside(beside, (name,))[0]
+        for role, name in (("control", suite.control), ("reference", suite.reference))
+    }
+    suite = suite.model_copy(update={"models": models, "prompts": prompts, **arms})
     for name in suite.models:
         load_card(name)
     for name in suite.prompts:
         load_prompt(name)
-    for method in (suite.control, suite.reference):
-        if method is not None:
-            load_method(method)
+    if suite.reference is not None:
+        load_method(suite.reference)
+    if suite.control is not None and load_method(suite.control).labels:
+        raise FileFormatError(
+            f"control {suite.control!r} needs labels: a control replaces the reward by one that knows nothing",
+            where=str(path),
+            hint="control: random",
+        )
     return suite
 
 

@@ -24,6 +24,7 @@ class Listed(StrEnum):
     rewards = "rewards"
     presets = "presets"
     prompts = "prompts"
+    executors = "executors"
     runs = "runs"
 
 
@@ -62,6 +63,10 @@ def list_(
         rows = [(name, _titled(catalog.load_preset(name))) for name in catalog.names("preset")]
     elif kind is Listed.prompts:
         rows = [(name, _titled(catalog.load_prompt(name))) for name in catalog.names("prompt")]
+    elif kind is Listed.executors:
+        rows = [
+            (name, _told(partial(plugins.load, plugins.EXECUTORS, name))) for name in plugins.names(plugins.EXECUTORS)
+        ]
     else:
         rows = [(path.parent.name, "") for path in sorted(runs.glob("*/plan.json"))]
     if json:
@@ -88,6 +93,8 @@ def _told(load: Callable[[], Any]) -> str:
         found = load()
     except RlvrBenchError as error:
         return f"BROKEN: {error}"
+    except Exception as error:  # a plug-in may do anything
+        return f"BROKEN: {type(error).__name__}: {error}"
     return _titled(found) if isinstance(found, Method) else (found.__doc__ or "").split("\n")[0]
 
 
@@ -103,7 +110,8 @@ def show(
     from rlvr_bench import catalog, plugins
 
     if kind is Shown.reward:
-        typer.echo(inspect.getsource(plugins.load(plugins.REWARDS, name)), nl=False)
+        found = plugins.load(plugins.REWARDS, name)
+        typer.echo(inspect.getsource(found if inspect.isroutine(found) else type(found)), nl=False)
         return
     load = {
         Shown.suite: catalog.load_suite,

@@ -1,6 +1,7 @@
 """`rlvr-bench new`: a commented file of one's own, and a test that passes."""
 
 import re
+import sys
 from enum import StrEnum
 from pathlib import Path
 from string import Template
@@ -40,7 +41,8 @@ def reward(completions, most=40, **_):
 
     TRL's calling convention: one number a completion, or None where the reward says nothing. Name what you need:
     `answer` (the gold answers), `problem_id`, `index_in_group`, `group_size`, `step`, `seed`, `completion_ids`,
-    `prompts`, `self_certainty`, `mean_entropy`. Draw from no generator: hash `seed`, `step` and the text instead.
+    `prompts`, `self_certainty`, `mean_entropy`. Draw from no generator, and key on no hash() of a text, which differs
+    between processes: hashlib over `seed`, `step` and the text is the same everywhere.
     """
     return [float(len(text) <= most) for text in texts(completions)]
 '''
@@ -92,6 +94,7 @@ def new(
     language: Annotated[Language, typer.Option("--format", help="A Python file, or YAML.")] = Language.python,
 ) -> None:
     """Write a commented file with one reward, and its test, into this folder."""
+    from rlvr_bench import catalog
     from rlvr_bench.errors import UsageError
     from rlvr_bench.runs.store import write_text
 
@@ -100,6 +103,11 @@ def new(
             f"{name!r} is no name: lower-case letters, digits and dashes", hint="rlvr-bench new method my-idea"
         )
     stem = name.replace("-", "_")
+    taken = "a method of this program" if name in catalog.method_names() else ""
+    taken = taken or ("a module of Python" if stem in sys.stdlib_module_names else "")
+    taken = taken or ("an arm without training" if name.startswith(("baseline", "prompt-")) else "")
+    if taken:
+        raise UsageError(f"{name!r} is the name of {taken}: choose another")
     file = Path(f"{stem}.py" if language is Language.python else f"{name}.yaml")
     test = Path(f"test_{stem}.py")
     for path in (file, test):

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-MethodOption = Annotated[str, typer.Option("--method", "-m", help="A method: a name or a YAML file.")]
+MethodOption = Annotated[
+    str, typer.Option("--method", "-m", help="A method: a name, a .py or .yaml file, or package.module:name.")
+]
 SuiteOption = Annotated[
     str, typer.Option("--suite", "-s", envvar="RLVR_BENCH_SUITE", help="A suite: a name or a YAML file.")
 ]

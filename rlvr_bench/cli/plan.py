@@ -53,12 +53,13 @@ def show_plan(made: "Plan", console: "Console") -> None:
     suite, method = made.suite, made.method
     arms = [f"{method.name} (the method)"]
     if made.control:
-        arms.append(f"{made.control.name} (control: same setup, random reward)")
+        arms.append(f"{made.control.name} (control: same setup, but {_lower(made.control.title)})")
     if made.reference and made.reference.name in {s.cell.arm for s in made.stages} - {method.name}:
         arms.append(f"{made.reference.name} (reference)")
     lineages = dict.fromkeys(card.lineage for card in made.cards)
     count = Counter(stage.kind for stage in made.stages)
-    changed = method.grpo.changed()
+    of_suite, own = suite.training.model_dump(), method.settings(suite.training).model_dump()
+    changed = [f"{key} {of_suite[key]} > {own[key]}" for key in own if own[key] != of_suite[key]]
     preset = f"preset {method.preset}: " if method.preset else ""
     lines = [
         ("suite", f"{suite.name}, version {suite.version}: {suite.title}"),
@@ -67,12 +68,13 @@ def show_plan(made: "Plan", console: "Console") -> None:
         ("models", f"{len(made.cards)} in {len(lineages)} lineages: {', '.join(c.name for c in made.cards)}"),
         (
             "changes",
-            preset + ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none: the suite's training settings",
+            preset + (", ".join(changed) or "none: the suite's training settings"),
         ),
         (
             "trains on",
             _data_of(made),
         ),
+        ("labels", _labels_of(made)),
         ("stages", f"{len(made.stages)}: " + ", ".join(f"{v} {k}" for k, v in count.items())),
     ]
     if made.prompts:
@@ -109,3 +111,15 @@ def _data_of(made: "Plan") -> str:
         which = "majority answers" if method.preparation.labels == "majority" else "wrong majority answers"
         return f"training problems with the untouched model's {which}, of {method.preparation.samples} samples each"
     return "training problems"
+
+
+def _lower(title: str) -> str:
+    return title[:1].lower() + title[1:]
+
+
+def _labels_of(made: "Plan") -> str:
+    """Say whether the rewards of the method see gold answers."""
+    method = made.method
+    if method.preparation and method.preparation.labels == "wrong":
+        return "the gold answers choose the problems; the rewards do not see them"
+    return "gold answers" if method.labels and not method.preparation else "no gold answers"

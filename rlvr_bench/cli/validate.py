@@ -58,7 +58,7 @@ def validate(
     from rlvr_bench.cli.plan import show_plan
     from rlvr_bench.cli.progress import Json, Silent, progress
     from rlvr_bench.engine.runner import run_plan
-    from rlvr_bench.errors import IncompleteError
+    from rlvr_bench.errors import IncompleteError, UsageError
     from rlvr_bench.reporting import terminal
     from rlvr_bench.reporting.tables import write_report
     from rlvr_bench.runs.layout import RunFolder, run_name
@@ -74,17 +74,24 @@ def validate(
     elif not quiet:
         show_plan(plan, output.aside())
         output.aside().print(f"run: {folder.path}")
+    try:
+        where = where_stages_run(log=folder.path / "server.log", capacity=workers)
+    except TypeError as error:
+        raise UsageError(
+            f"--executor {executor} is no executor: {error}",
+            hint="it is called with log= and capacity=; rlvr-bench list executors",
+        ) from error
     with shown:
         failed = run_plan(
             plan,
             folder,
             runs=runs,
-            executor=where_stages_run(log=folder.path / "server.log", capacity=workers),
+            executor=where,
             on_event=shown.event,
             on_tick=shown.tick,
         )
     report = analyse(folder)
-    where = write_report(report, folder)
+    written = write_report(report, folder)
     if json:
         output.emit(
             {
@@ -93,12 +100,12 @@ def validate(
                 "verdict": report.verdict.model_dump(mode="json"),
                 "over_start": report.over_start.model_dump(mode="json"),
                 "flags": [flag.model_dump(mode="json") for flag in report.flags],
-                "report": str(where.with_suffix(".json")),
+                "report": str(written.with_suffix(".json")),
                 "failed": list(failed),
             }
         )
     else:
-        terminal.show(report, output.answer(), where=where, quiet=quiet)
+        terminal.show(report, output.answer(), where=written, quiet=quiet)
     if failed:
         raise IncompleteError(
             f"{len(failed)} of {len(plan.stages)} stages failed",

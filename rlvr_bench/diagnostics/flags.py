@@ -26,7 +26,7 @@ CONTROL_SHARE = 0.5
 """`control-explains`: a control alone gives at least this share of a shown gain."""
 
 PROMPT_SHARE = 0.5
-"""`prompt-explains`: the best untrained prompt, chosen on other problems, alone gives at least this share of a gain."""
+"""`prompt-explains`: the best untrained prompt, chosen on other problems, is shown to gain, at least this share."""
 
 UNSTABLE_SD = 0.05
 """`unstable`: the SD of a model's accuracy between seeds, less what drawing answers gives, is at least this. From
@@ -283,16 +283,16 @@ def _of_lineages(report: Report, rule: Rule) -> Iterator[Flag]:
 def _of_prompts(report: Report, rule: Rule) -> Iterator[Flag]:
     hit = []
     for ln in report.lineages:
-        if ln.net_gain is None or ln.gain.lower <= rule.margin:
+        prompt, net = ln.prompt_gain, ln.net_gain
+        if prompt is None or net is None or ln.gain.lower <= rule.margin:
             continue
-        prompt = ln.gain.estimate - ln.net_gain.estimate
-        if prompt >= PROMPT_SHARE * ln.gain.estimate:
+        if prompt.lower > 0 and prompt.estimate >= PROMPT_SHARE * ln.gain.estimate:
             models = [m for m in report.models if m.model in ln.models]
             chosen = [name or "its own" for m in models for name in m.best_prompts]
             text = (
                 f"{ln.lineage}: the best untrained prompt ({', '.join(dict.fromkeys(chosen))}) alone gives "
-                f"{100 * prompt:+.1f} of {100 * ln.gain.estimate:+.1f} points; net of it "
-                f"{points(ln.net_gain.estimate)} [{points(ln.net_gain.lower)}, {points(ln.net_gain.upper)}]"
+                f"{100 * prompt.estimate:+.1f} points where the method gives {100 * ln.gain.estimate:+.1f}; net of it "
+                f"{points(net.estimate)} [{points(net.lower)}, {points(net.upper)}]"
             )
             hit.append((ln.lineage, text))
     if hit:

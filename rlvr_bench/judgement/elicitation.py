@@ -1,13 +1,15 @@
 """Net elicitation: the gain over the best untrained prompt, chosen on one half of the problems, estimated on the other.
 
 A prompt chosen and measured on the same problems would look too good. Each half chooses for the other, so that every
-problem counts once; the model's own prompt is among the choices.
+problem counts once; the model's own prompt is among the choices. Choosing by noise can only miss the best prompt, so
+what prompting gives is estimated from below, and the net gain from above.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import stdtrit
 
 from rlvr_bench.judgement.evidence import Evidence, ModelResults
 from rlvr_bench.judgement.sides import Question
@@ -21,10 +23,11 @@ OWN = ""
 
 @dataclass(frozen=True)
 class Elicited:
-    """Net gains by lineage and by model, and the prompt that each half of the problems chose, by model."""
+    """Net gains by lineage and by model, what prompting alone gives each lineage, and each half's choice by model."""
 
     lineages: dict[str, Gain]
     models: dict[str, Gain]
+    prompting: dict[str, Gain]
     chosen: dict[str, tuple[str, str]]
 
 
@@ -40,7 +43,7 @@ def net_elicitation(
     bare = {m.lineage for m in evidence.models if not prompts.get(m.name)}
     kept = [m for m in evidence.models if m.lineage not in bare]
     if not kept or not evidence.paired:
-        return Elicited({}, {}, {})
+        return Elicited({}, {}, {}, {})
     found: list[ModelResults] = []
     chosen: dict[str, tuple[str, str]] = {}
     for model in kept:
@@ -54,8 +57,33 @@ def net_elicitation(
     return Elicited(
         lineages=best.estimate(question.method, None, rule).gains(rule.alpha),
         models=by_model.gains(rule.alpha),
+        prompting=_prompting(kept, found, evidence.sizes, rule),
         chosen=chosen,
     )
+
+
+def _prompting(
+    own: Sequence[ModelResults], best: Sequence[ModelResults], sizes: Mapping[str, int], rule: Rule
+) -> dict[str, Gain]:
+    """Return what the chosen prompts give over the own one, by lineage: paired over problems; no runs, so no run SD.
+
+    Variance of a mean over crossed problems, t quantile with the smallest n - 1 (docs/statistics.md, section 3).
+    """
+    weights = benchmark_weights(list(sizes.values()), rule)
+    degrees = float(min(sizes.values()) - 1)
+    t = float(stdtrit(degrees, 1 - rule.alpha))
+    gains = {}
+    for lineage in dict.fromkeys(m.lineage for m in own):
+        pairs = [(b, o) for b, o in zip(best, own, strict=True) if o.lineage == lineage]
+        estimate = variance = 0.0
+        for weight, name in zip(weights, sizes, strict=True):
+            each = np.mean([b.start[name].mean(0) - o.start[name].mean(0) for b, o in pairs], axis=0)
+            estimate += float(weight * each.mean())
+            variance += float(weight**2 * each.var(ddof=1) / len(each))
+        error = variance**0.5
+        lower, upper = estimate - t * error, estimate + t * error
+        gains[lineage] = Gain(estimate=estimate, lower=lower, upper=upper, standard_error=error, degrees=degrees)
+    return gains
 
 
 def _best(

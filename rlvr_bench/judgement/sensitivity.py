@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from rlvr_bench.judgement.evidence import Evidence
-from rlvr_bench.judgement.sides import Question, Reference, Side, decided, words
+from rlvr_bench.judgement.sides import Question, Reference, Side, bounder, decided, reference_of, words
 from rlvr_bench.schema.finding import CrossCheck, StepFinding, VerdictWord
 from rlvr_bench.stats.bootstrap import resample
 from rlvr_bench.stats.bounds import Bounds, closed_form, closed_forms
 from rlvr_bench.stats.gains import Estimates, RunVariance
-from rlvr_bench.stats.verdict import Decision, decide
+from rlvr_bench.stats.verdict import Decision
 
 TIPPING_STEP, TIPPING_MAX = 0.0025, 0.20
 """The run-to-run SD at which a single-run verdict changes is looked for in these steps, up to this."""
@@ -58,6 +58,7 @@ def by_correlation(evidence: Evidence, question: Question) -> dict[str, Decision
 def earlier_steps(evidence: Evidence, question: Question) -> tuple[StepFinding, ...]:
     """Return what each earlier step would have given over the start, and how far it stood above the end."""
     rule, method = question.rule, question.method
+    reference = reference_of(evidence, question, bounder(rule))
     found = []
     for step in sorted({step for m in evidence.models for step in m.steps}):
         then = evidence.at_step(method, step)
@@ -65,7 +66,7 @@ def earlier_steps(evidence: Evidence, question: Question) -> tuple[StepFinding, 
             continue
         bounds = closed_form(then.estimate(method, None, rule), rule)
         above = evidence.from_end(method, step).estimate(method, None, rule)
-        decision = decide(bounds, untested=question.not_tested, doubtful=question.doubtful)
+        decision = decided(bounds, (), question, reference)
         found.append(
             StepFinding(
                 step=step,

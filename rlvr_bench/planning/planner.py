@@ -56,6 +56,10 @@ def make_plan(
         if reference.name == method.name:
             reference = reference.model_copy(update={"name": f"reference-{reference.name}"})
         arms.append((reference.name, reference))
+    for what, named in (("arm", [name for name, _ in arms]), ("prompt", [prompt.name for prompt in prompts])):
+        twice = [name for name in named if named.count(name) > 1]
+        if twice:
+            raise UsageError(f"two {what}s are called {twice[0]}", hint="give each a name of its own")
     stages: list[Stage] = []
     for card in cards:
         stages += [_baseline(card, task, environment) for task in suite.tasks]

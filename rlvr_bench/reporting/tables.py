@@ -124,7 +124,8 @@ def as_markdown(report: Report) -> str:
         lines += ["", _row("step", "over the start", *lineages), _row(*["---"] * (2 + len(lineages)))]
         for step in report.steps:
             gains = [words.interval(step.gains.get(lineage)) for lineage in lineages]
-            lines.append(_row(str(step.step), step.word.replace("_", " "), *gains))
+            lines.append(_row(str(step.step), words.word(step), *gains))
+        lines.append(_row("end", words.word(report.over_start), *(words.interval(ln.gain) for ln in report.lineages)))
     for title, entries in (
         ("Flags", [words.flag_line(flag) for flag in report.flags]),
         ("Checked", words.sensitivity(report)),

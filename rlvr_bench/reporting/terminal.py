@@ -51,6 +51,19 @@ def task_table(report: Report) -> Table:
     return table
 
 
+def prompt_table(report: Report) -> Table:
+    """Return the untrained models' accuracies under other prompts, and which of them each half finds best."""
+    table = _table()
+    prompts = list(dict.fromkeys(name for m in report.models for name in m.prompts))
+    for name in ("untrained", "own prompt", *prompts, "best, by each half"):
+        table.add_column(name, no_wrap=True)
+    for m in report.models:
+        best = ", ".join(dict.fromkeys(name or "own" for name in m.best_prompts))
+        shares = [words.percent(m.prompts.get(name)) for name in prompts]
+        table.add_row(m.model, words.percent(m.before), *shares, best)
+    return table
+
+
 def step_table(report: Report) -> Table:
     """Return the gains over the start at each step that was evaluated, the last too."""
     table = _table()
@@ -59,9 +72,8 @@ def step_table(report: Report) -> Table:
         table.add_column(name, no_wrap=True)
     for step in report.steps:
         gains = [words.interval(step.gains.get(lineage)) for lineage in lineages]
-        table.add_row(str(step.step), *gains, step.word.replace("_", " "))
-    end = [words.interval(ln.gain) for ln in report.lineages]
-    table.add_row("end", *end, report.over_start.word.replace("_", " "))
+        table.add_row(str(step.step), *gains, words.word(step))
+    table.add_row("end", *(words.interval(ln.gain) for ln in report.lineages), words.word(report.over_start))
     return table
 
 
@@ -138,6 +150,9 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     _print(console, "")
     if len(report.tasks) > 1:
         _print(console, task_table(report))
+        _print(console, "")
+    if any(m.prompts for m in report.models):
+        _print(console, prompt_table(report))
         _print(console, "")
     if report.steps:
         _print(console, step_table(report))

@@ -1,6 +1,6 @@
 """How numbers and findings are written, the same in the terminal and in Markdown."""
 
-from rlvr_bench.schema.finding import Flag, Gain, LineageFinding, Report, Verdict
+from rlvr_bench.schema.finding import Flag, Gain, LineageFinding, Report, StepFinding, Verdict
 from rlvr_bench.stats.sentences import points
 
 REHEARSAL = (
@@ -26,7 +26,7 @@ def interval(gain: Gain | None) -> str:
     return f"{points(gain.estimate):>5}  [{points(gain.lower)}, {points(gain.upper)}]"
 
 
-def word(verdict: Verdict) -> str:
+def word(verdict: Verdict | StepFinding) -> str:
     """Return the verdict's word with spaces and the lineages that it names."""
     named = f" ({', '.join(verdict.lineages)})" if verdict.lineages and len(verdict.lineages) < 3 else ""
     return verdict.word.replace("_", " ") + named

@@ -4,6 +4,7 @@ The trainer, the dry call before a run and the replay of saved rollouts all call
 """
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 import linecache
@@ -57,18 +58,19 @@ def module_of(code: str, name: str) -> ModuleType:
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)  # tracebacks show its lines
     sys.modules[known] = module
     try:
-        exec(compile(code, file, "exec"), module.__dict__)  # noqa: S102 - the author's own file, never a model's text
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(code, file, "exec"), module.__dict__)  # noqa: S102 - the author's file, never a model's text
     except BaseException as error:
         del sys.modules[known]
         if isinstance(error, SyntaxError):
-            raise RewardError(f"not valid Python: {error.msg}", where=f"{file}:{error.lineno}") from error
-        if not isinstance(error, Exception):
+            raise RewardError(f"not valid Python: {error.msg}", where=f"{file}:{error.lineno or 1}") from error
+        if not isinstance(error, Exception | SystemExit):
             raise
-        hint = "a file must stand alone; for several files make a package and give package.module:name"
+        hint = "the file must stand alone, as its text runs on other machines; a package is package.module:name"
         raise RewardError(
             f"cannot be executed: {type(error).__name__}: {error}",
             where=line_of(error, file),
-            hint=hint if isinstance(error, ImportError) else None,
+            hint=hint if isinstance(error, ImportError | OSError) else None,
         ) from error
     return module
 
@@ -117,8 +119,8 @@ def source_of(spec: RewardSpec, function: Function) -> str:
 
 def line_of(error: BaseException, file: str | None) -> str | None:
     """Return `file:line` of the last frame of an error that lies in a file, else of its last frame."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == file] or list(frames[-1:])
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    own = [frame for frame in frames if frame.filename == file] or frames[-1:]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else file
 
 
@@ -151,7 +153,7 @@ class Signal:
         """
         count = len(columns["completions"])
         parts = {
-            label: _checked(label, function, {**columns, **leaf.parameters}, count)
+            label: _checked(label, function, {**_copied(columns), **leaf.parameters}, count)
             for label, leaf, function in zip(self.labels, self._leaves, self.functions, strict=True)
         }
         left = iter(self.labels)
@@ -169,42 +171,64 @@ class Signal:
         values = []
         for part in inside:
             found = self._combined(part, parts, labels)
-            odd = next((v for v in found if v not in (0.0, 1.0)), 0.0)
-            if odd not in (0.0, 1.0):
+            odd = [v for v in found if v not in (0.0, 1.0)]
+            if odd:
                 what = part.name or ("all" if part.all_ else "not")
-                raise RewardError(f"reward {what!r} gave {odd!r}, but all and not take 0 or 1 only")
-            values.append([float(v or 0.0) for v in found])
+                raise RewardError(
+                    f"reward {what!r} gave {odd[0]!r}, but the parts of all and not are 0 or 1",
+                    hint="give a reward of other values a weight of its own beside them",
+                )
+            values.append([float(v) for v in found if v is not None])
         if spec.not_:
             return [1.0 - v for v in values[0]]
         return [float(all(row)) for row in zip(*values, strict=True)]
 
 
 def _checked(name: str, function: Function, columns: Mapping[str, Any], count: int) -> Values:
-    code = getattr(function, "__code__", None)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     here = f"{code.co_filename}:{code.co_firstlineno}" if code else None
     try:
         values = function(**columns)
         if inspect.isawaitable(values):
             values = asyncio.run(_awaited(values))
-    except RewardError:
-        raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = line_of(error, code.co_filename if code else None)
-        raise RewardError(f"reward {name!r} raised {type(error).__name__}: {error}", where=where) from error
+        raise RewardError(f"reward {name!r} raised {type(error).__name__}: {_said(error)}", where=where) from error
     sized = hasattr(values, "__len__") and not isinstance(values, str | bytes | dict | set)
     if not sized or len(values) != count:
         got = f"{len(values)} values" if sized else type(values).__name__
         raise RewardError(f"reward {name!r} returned {got} for {count} completions", where=here)
     found: Values = []
     for value in values:
-        number = value.item() if hasattr(value, "item") else value  # a number of numpy or torch
-        if number is None:
-            found.append(None)
-        elif isinstance(number, bool | int | float) and math.isfinite(number):
-            found.append(float(number))
-        else:
-            raise RewardError(f"reward {name!r} returned {value!r}, not a finite number", where=here)
+        try:
+            number = value.item() if hasattr(value, "item") else value  # a number of numpy or torch
+            good = number is None or (isinstance(number, bool | int | float) and math.isfinite(number))
+        except (TypeError, ValueError, OverflowError, RuntimeError):  # a row of a matrix, an integer without end
+            good = False
+        if not good:
+            raise RewardError(f"reward {name!r} returned {_said(value)}, not a finite number", where=here)
+        found.append(None if number is None else float(number))
     return found
+
+
+def _said(value: object) -> str:
+    """Return a short text of what a reward made, which may fail to say anything."""
+    try:
+        text = str(value) if isinstance(value, BaseException) else repr(value)
+    except Exception:
+        text = type(value).__name__
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _copied(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return columns that a reward may change without changing what is saved or what the next one sees."""
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, list):
+            return [copied(item) for item in value] if value and isinstance(value[0], list | dict) else list(value)
+        return dict(value) if isinstance(value, dict) else value
+
+    return {name: copied(value) for name, value in columns.items()}
 
 
 async def _awaited(value: Any) -> Any:

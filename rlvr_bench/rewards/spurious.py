@@ -21,8 +21,11 @@ def random_reward(
     """Return 1 with probability `gamma`, else 0, whatever the text (Spurious Rewards, Shao et al. 2025).
 
     Each draw is a hash of (seed, problem, step, completion, index among the step's completions of the problem), so
-    it can be replayed and never touches a generator that the sampling uses.
+    it can be replayed and never touches a generator that the sampling uses. Raises ValueError for a gamma that is
+    no probability.
     """
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma is a probability, not {gamma:g}")
     rewards = []
     before = repeat or [0] * len(completions)
     for text, problem, index, groups in zip(texts(completions), problem_id, index_in_group, before, strict=True):

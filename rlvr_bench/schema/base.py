@@ -4,10 +4,20 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80)]
 """A name that is safe as a part of paths and ids."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("line breaks or control characters in a name")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_printable)]
+"""One line of text that is safe to print on a terminal."""
 
 
 class Frozen(BaseModel):

@@ -76,7 +76,8 @@ class LineageFinding(Frozen):
 
     `p_value` is one-sided, of a gain at or below the margin; `p_holm` is adjusted for the number of lineages and
     says in the printed list which gains are shown. `credited`: over the control too, None without one. `elicited`:
-    gains over the start, hardly more than the control. `net_gain` is over the best untrained prompt.
+    gains over the start, hardly more than the control. `prompt_gain` is what the best untrained prompt,
+    chosen on other problems, gives over the own one, `net_gain` the gain over it.
     `gain_logit` is on the logit scale of the lineage's mean accuracies; `smaller_on_logit` says for a verdict that
     names one other lineage whether this one gains less than that on the logit scale too.
     """
@@ -89,6 +90,7 @@ class LineageFinding(Frozen):
     gain_over_control: Gain | None
     control_gain: Gain | None
     net_gain: Gain | None = None
+    prompt_gain: Gain | None = None
     credited: bool | None
     elicited: bool
     shown_small: bool

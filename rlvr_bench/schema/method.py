@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
 
-from rlvr_bench.schema.base import Frozen, Name
+from rlvr_bench.schema.base import Frozen, Line, Name
 from rlvr_bench.schema.suite import Clip, TrainingSettings
 
 
@@ -115,8 +115,8 @@ class Method(Frozen):
 
     schema_version: Literal[1]
     name: Name
-    title: str
-    source: str
+    title: Line
+    source: Line
     rewards: tuple[RewardSpec, ...] = Field(min_length=1)
     data: Literal["train", "test-prompts", "one-example"] = "train"
     example: Example | None = None

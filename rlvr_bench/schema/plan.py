@@ -75,21 +75,19 @@ class TrainInputs(_Inputs):
         So an option that a later version adds changes neither the digest nor the seeds of those without it.
         """
         found = super().computed()
+        del found["replay"]
         for name in ("prepared", "example", "save_at"):
             if not found[name]:
                 del found[name]
-        if found["replay"]:
-            del found["replay"]
         for name in ("clip_high", "importance", "mask_truncated"):
             if found["settings"][name] == TrainingSettings.model_fields[name].default:
                 del found["settings"][name]
         return found
 
     def trajectory(self) -> dict[str, Any]:
-        """Return what decides the weights: what is kept on the way and scored again at the end does not."""
+        """Return what decides the weights: which of them are kept on the way does not."""
         found = self.computed()
         found.pop("save_at", None)
-        found.pop("replay", None)
         if self.prepared:
             found["prepared"] = self.prepared.labels  # its digest is of one machine; seeds are of all
         return found
@@ -186,6 +184,9 @@ class Plan(Frozen):
 
     @property
     def digest(self) -> str:
-        """Return the digest that names the run folder: the science and the environment."""
-        body = self.model_dump(mode="json", exclude={"estimate"})
-        return digest(body)
+        """Return the digest that names the run folder: the science and the environment.
+
+        Whether a reward was seen not to replay is no part of it: a flaky one would then start a new run each time.
+        """
+        unseen: Any = {"estimate": True, "unreplayable": True, "stages": {"__all__": {"inputs": {"replay"}}}}
+        return digest(self.model_dump(mode="json", exclude=unseen))

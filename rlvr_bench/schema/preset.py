@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from rlvr_bench.schema.base import Frozen, Name
+from rlvr_bench.schema.base import Frozen, Line, Name
 from rlvr_bench.schema.method import GrpoOverrides
 from rlvr_bench.schema.suite import TrainingSettings
 
@@ -14,8 +14,8 @@ class Preset(Frozen):
 
     schema_version: int = Field(ge=1, le=1)
     name: Name
-    title: str
-    source: str
+    title: Line
+    source: Line
     settings: dict[str, Any] = Field(min_length=1)
     notes: str = ""
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rlvr_bench.schema.base import Frozen, Name
+from rlvr_bench.schema.base import Frozen, Line, Name
 
 
 class Prompt(Frozen):
@@ -16,8 +16,8 @@ class Prompt(Frozen):
 
     schema_version: Literal[1]
     name: Name
-    title: str
-    source: str
+    title: Line
+    source: Line
     template: str = "{problem}"
     begin: str = ""
     system: str | None = None

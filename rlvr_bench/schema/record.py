@@ -5,8 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from rlvr_bench.schema.base import Frozen
-from rlvr_bench.schema.method import RewardSpec
+from rlvr_bench.schema.method import Example, RewardSpec
 from rlvr_bench.schema.plan import Kind
+from rlvr_bench.schema.suite import ProblemSet, TrainingSettings
 
 
 class Outcome(Frozen):
@@ -41,7 +42,7 @@ class StepHealth(Frozen):
     `groups_with_signal`: share of groups whose rewards differ. `repetitive`: share of completions that repeat a
     stretch of text over and over. `token_probability`: mean probability of the sampled tokens under the policy that
     sampled them. `clipped`: share of tokens whose ratio was clipped. `ratio_*`: the importance ratio of the phase's
-    updates, per token, before any clipping.
+    updates, at the level that is clipped (token, or sequence for GSPO), before any clipping.
     """
 
     step: int
@@ -70,12 +71,18 @@ class Grading(Frozen):
 
 
 class Definition(Frozen):
-    """What a training was rewarded for, exactly: the rewards with all parameters, whose labels they saw, and the
-    SHA-256 of the source file of each function. `digest` is that of all the rest."""
+    """What a training was rewarded for, exactly: the rewards with all parameters, whose labels they saw, the SHA-256
+    of the source file of each function, the problems (or the one) drawn from, the GRPO settings, the digest of the
+    prepared labels, the version of the grader. `digest` is that of all the rest: equal digests, equal methods."""
 
     rewards: tuple[RewardSpec, ...]
     labels: Literal["none", "gold", "majority", "wrong"]
     sources: dict[str, str]
+    problems: tuple[ProblemSet, ...] = ()
+    example: Example | None = None
+    settings: TrainingSettings | None = None
+    labels_sha256: str | None = None
+    grader: int | None = None
     digest: str
 
 
@@ -102,12 +109,14 @@ class Purity(Frozen):
 
     `wrong`: labels that the grader finds different from the gold answer; these are trained on. Of them,
     `right_by_math_verify` are equal to the gold answer for math-verify alone, in either order: a second opinion.
-    `undecided` had no verdict in time and are not trained on. `unlike_by_text` differ from the gold answer as plain
+    `undecided` had no verdict in time and are not trained on. `share_right` is the share of `wrong` that the second
+    opinion finds right, None without any. `unlike_by_text` differ from the gold answer as plain
     text, which is how published sets were made; `unlike_but_right` of those are right by the grader.
     """
 
     wrong: int = Field(ge=0)
     right_by_math_verify: int = Field(ge=0)
+    share_right: float | None = None
     undecided: int = Field(ge=0)
     unlike_by_text: int = Field(ge=0)
     unlike_but_right: int = Field(ge=0)

@@ -2,18 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.base import Frozen, Line
 
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("control characters in a name")
-    return text
-
-
-Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+Label = Annotated[Line, Field(min_length=1, max_length=200)]
 
 
 class EvaluatedRun(Frozen):

@@ -241,6 +241,13 @@ def test_presets_reach_trl(method, wanted) -> None:
     assert wanted.items() <= grpo_arguments(settings).items()
 
 
+def test_a_phase_without_a_whole_completion_is_logged_as_such(tmp_path: Path) -> None:
+    """DAPO leaves truncated completions out of the loss: here all of them."""
+    found = train(small("ground-truth-dapo", max_completion_tokens=3), tmp_path)
+    assert {step.truncated for step in found.steps} == {1.0}
+    assert {(step.token_probability, step.ratio_max) for step in found.steps} == {(None, None)}
+
+
 def test_without_clipping_nothing_is_clipped_and_with_one_update_the_ratio_is_one(tmp_path: Path) -> None:
     fast = {"learning_rate": 1e-2}
     for name in ("random", "random-no-clip", "random-one-full-update"):

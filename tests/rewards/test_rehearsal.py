@@ -27,6 +27,9 @@ def method(body: str, *, labels: bool = False, top: str = "") -> Method:
             "n = len(SEEN); SEEN.update(str(c) for c in completions); return [float(n)] * len(completions)",
         ),
         ("import os", "return [os.urandom(1)[0] / 255 for _ in completions]"),
+        # equal in one process, and not in the next
+        ("import random\nSALT = random.random()", "return [SALT for _ in completions]"),
+        ("", "return [float(hash(c[-1]['content']) % 97) for c in completions]"),
     ],
 )
 def test_what_does_not_replay_is_marked(top, body) -> None:
@@ -79,3 +82,12 @@ def test_made_up_rollouts_are_shaped_as_the_trainers_own() -> None:
     per_row = ("prompts", "completion_ids", "problem_id", "index_in_group", "repeat", "answer", "self_certainty")
     assert all(len(columns[name]) == count for name in per_row)
     assert columns["step"] == 3 and columns["group_size"] == 4 and columns["trainer_state"].global_step == 12
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 8, 16])
+def test_every_kind_of_response_is_tried_whatever_the_group_size(size) -> None:
+    texts = [c[-1]["content"] for c in rollouts(size)["completions"]]
+    assert len(texts) % size == 0
+    assert {"", "\n\n"} <= set(texts) and any(not t.isascii() for t in texts) and any(len(t) > 400 for t in texts)
+    with pytest.raises(RewardError, match="IndexError"):
+        rehearse(method("return [float(c[-1]['content'][0] == 'S') for c in completions]"), group_size=size)

@@ -43,7 +43,7 @@ def test_inverted_ground_truth_rewards_anything_but_the_right_answer() -> None:
 
 @pytest.mark.parametrize("inner", ["return [0.5] * 4", "return [None] * 4", "return [2, 1, 0, 1]"])
 def test_compounds_take_zero_and_one_only(inner) -> None:
-    with pytest.raises(RewardError, match="take 0 or 1 only"):
+    with pytest.raises(RewardError, match="are 0 or 1"):
         scored(RewardSpec(all_=(coded(inner), spec(name="boxed"))))
 
 
@@ -87,6 +87,11 @@ def test_an_async_reward_is_awaited(monkeypatch) -> None:
         ("return [float('nan')] * 4", "not a finite number", 1),
         ("return [float('inf')] * 4", "not a finite number", 1),
         ("return ['1'] * 4", "not a finite number", 1),
+        ("import numpy; return numpy.zeros((4, 2))", "not a finite number", 1),
+        ("import torch; return torch.zeros((4, 2))", "not a finite number", 1),
+        ("return [10 ** 400] * 4", "not a finite number", 1),
+        ("import sys; sys.exit()", "raised SystemExit", 2),
+        ("raise type('E', (Exception,), {'__str__': lambda self: 1 / 0})()", "raised E: E", 2),
         ("x = 1; return [x / 0 for _ in completions]", "ZeroDivisionError", 2),
     ],
 )
@@ -144,3 +149,29 @@ def test_a_spec_is_written_as_it_is_read() -> None:
     assert RewardSpec.model_validate(one.model_dump(mode="json")) == one
     assert RewardSpec.model_validate_json(one.model_dump_json()) == one
     assert spec(name="boxed").model_dump() == {"name": "boxed", "weight": 1.0, "parameters": {}}
+
+
+def test_a_reward_that_changes_what_it_gets_changes_nothing_else() -> None:
+    code = "for c in completions:\n        c[-1]['content'] = ''\n    completions.clear()\n    return [1.0] * 2"
+    given = [[{"role": "assistant", "content": "\\boxed{1}"}], [{"role": "assistant", "content": "no"}]]
+    found = Signal((coded(code), spec(name="boxed")))({"completions": given})
+    assert found.parts == {"mine": [1, 1], "boxed": [1, 0]}
+    assert [c[-1]["content"] for c in given] == ["\\boxed{1}", "no"]
+
+
+def test_a_callable_object_is_a_reward_and_its_faults_have_a_line(monkeypatch) -> None:
+    class Judge:
+        def __call__(self, completions, **_):
+            return [1.0]
+
+    monkeypatch.setattr(plugins, "load", lambda group, name: Judge())
+    with pytest.raises(RewardError, match="returned 1 values") as caught:
+        scored(spec(name="judge"))
+    assert caught.value.where is not None and caught.value.where.startswith(__file__)
+
+
+def test_a_file_may_print_and_exit_without_harm(capsys) -> None:
+    module_of("print('loading')\ndef reward(completions, **_):\n    return []\n", "noisy")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(RewardError, match="cannot be executed: SystemExit"):
+        module_of("import sys\nsys.exit(0)\n", "leaver")
