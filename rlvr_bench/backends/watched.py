@@ -71,7 +71,7 @@ def confidence_of(
 
     `sequences` are (prompt ids, completion ids). The distributions are those that sampling drew from: logits divided
     by the temperature, before top_p. Self-certainty of a token is KL(U || p) = -mean_j log(V p_j) (Intuitor, Zhao et
-    al. 2025, section 3), entropy is -sum_j p_j log p_j (RENT, Prabhudesai et al. 2025). An empty completion has 0.
+    al. 2025), entropy is -sum_j p_j log p_j (RENT, Prabhudesai et al. 2025). An empty completion has 0.
     """
     import torch
 

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def self_certainty(self_certainty: Sequence[float], **_: Any) -> list[float]:
-    """Return the self-certainty of each completion, in nats (Intuitor, Zhao et al. 2025, section 3).
+    """Return the self-certainty of each completion, in nats (Intuitor, Zhao et al. 2025).
 
     The mean over its tokens of KL(U || p), U uniform over the V tokens of the vocabulary: -mean_j log(V p_j).
     """

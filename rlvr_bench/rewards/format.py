@@ -21,7 +21,7 @@ def python(completions: Sequence[Any], **_: Any) -> list[float]:
 def no_repetition(
     completions: Sequence[Any], times: int = 10, shortest: int = 10, longest: int = 256, **_: Any
 ) -> list[float]:
-    """Return 0 where a stretch of text stands `times` or more times in a row, else 1 (Spurious Rewards, section 5.3).
+    """Return 0 where a stretch of text stands `times` or more times in a row, else 1 (Spurious Rewards, no repetition).
 
     Stretches of `shortest` to `longest` characters count, as in the code of Shao et al. (2025).
     """

@@ -58,7 +58,7 @@ class GrpoOverrides(Frozen):
 
     `one_update` makes one update of each rollout phase, so that the ratio is 1 and clipping never acts: with the
     suite's rollouts in one batch (`full-batch`), or with as few prompts as one of its updates holds
-    (`small-rollout`): the paper's ablation arms (Spurious Rewards, section 4 and Appendix B).
+    (`small-rollout`): the paper's ablation arms (Spurious Rewards, Appendix B).
     """
 
     group_size: int | None = Field(default=None, ge=2)
@@ -87,7 +87,7 @@ class Preparation(Frozen):
     """Labels that the untouched model makes before training: its majority answer of `samples` a problem.
 
     `majority` trains on every problem that has one, `wrong` on those whose majority answer is wrong by the gold
-    (Spurious Rewards, section 2). Samples are drawn at temperature 1 and top_p 1, at the training's token limit.
+    (Spurious Rewards, incorrect labels). Samples are drawn at temperature 1 and top_p 1, at the training's token limit.
     """
 
     labels: Literal["majority", "wrong"]
