@@ -69,3 +69,23 @@ def test_a_lineage_counts_only_whole() -> None:
     prompt = {"p": {"task": np.full((1, N), 0.5)}}
     assert net_elicitation(evidence, {"m0": prompt}, question, 4).lineages == {}
     assert set(net_elicitation(evidence, {"m0": prompt, "m1": prompt}, question, 4).models) == {"m0", "m1"}
+
+
+def test_what_prompting_gives_has_an_interval_of_its_own() -> None:
+    """Of equal prompts the chosen one is shown to gain in no more than the test's level of cases."""
+    rng = np.random.default_rng(1)
+    shown = []
+    for _ in range(300):
+        prompts = {f"p{j}": {"task": rng.binomial(2, 0.5, (1, N)) / 2} for j in range(5)}
+        evidence, question = world([rng.binomial(4, 0.5, N) / 4], [np.full((2, N), 0.5)])
+        found = net_elicitation(evidence, {"m0": prompts}, question, 2).prompting["a"]
+        shown.append(found.lower > 0)
+    assert np.mean(shown) < 0.025
+    evidence, question = world([np.full(N, 0.5)], [np.full((2, N), 0.5)])
+    better = {"p": {"task": rng.binomial(4, 0.6, (1, N)) / 4}}
+    found = net_elicitation(evidence, {"m0": better}, question, 4).prompting["a"]
+    d = better["p"]["task"][0] - 0.5
+    assert found.estimate == pytest.approx(d.mean())
+    halves = [d[half::2].std(ddof=1) / (N / 2) ** 0.5 for half in (0, 1)]
+    assert found.standard_error == pytest.approx(np.mean(halves))
+    assert found.lower > 0

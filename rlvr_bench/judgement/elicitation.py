@@ -67,20 +67,23 @@ def _prompting(
 ) -> dict[str, Gain]:
     """Return what the chosen prompts give over the own one, by lineage: paired over problems; no runs, so no run SD.
 
-    Variance of a mean over crossed problems, t quantile with the smallest n - 1 (docs/statistics.md, section 3).
+    A prompt that is lucky on both halves is chosen by both, so their errors go together: the standard error is the
+    mean of the halves' own, as if they were one. t quantile with the smallest half's problems less one.
     """
     weights = benchmark_weights(list(sizes.values()), rule)
-    degrees = float(min(sizes.values()) - 1)
+    degrees = float(max(min(sizes.values()) // 2 - 1, 1))
     t = float(stdtrit(degrees, 1 - rule.alpha))
     gains = {}
     for lineage in dict.fromkeys(m.lineage for m in own):
         pairs = [(b, o) for b, o in zip(best, own, strict=True) if o.lineage == lineage]
-        estimate = variance = 0.0
+        estimate, variances = 0.0, [0.0, 0.0]
         for weight, name in zip(weights, sizes, strict=True):
             each = np.mean([b.start[name].mean(0) - o.start[name].mean(0) for b, o in pairs], axis=0)
             estimate += float(weight * each.mean())
-            variance += float(weight**2 * each.var(ddof=1) / len(each))
-        error = variance**0.5
+            for half in (0, 1):
+                mine = each[half::2]
+                variances[half] += float(weight**2 * mine.var(ddof=min(1, len(mine) - 1)) / len(mine))
+        error = (variances[0] ** 0.5 + variances[1] ** 0.5) / 2
         lower, upper = estimate - t * error, estimate + t * error
         gains[lineage] = Gain(estimate=estimate, lower=lower, upper=upper, standard_error=error, degrees=degrees)
     return gains

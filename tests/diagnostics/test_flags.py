@@ -225,6 +225,32 @@ def test_control_explains() -> None:
     assert "control-explains" not in raised(unsure)
 
 
+def test_prompt_explains() -> None:
+    def prompted(prompt: Gain, own: Gain | None = None) -> set[str]:
+        found = lineage(prompt_gain=prompt, net_gain=gain(0.2 - prompt.estimate), **({"gain": own} if own else {}))
+        return set(raised(report(lineages=(found,), models=(model(best_prompts=("one", "")),))))
+
+    half = 0.2 * flags.PROMPT_SHARE
+    assert prompted(gain(half + TINY)) == {"prompt-explains"}
+    assert prompted(gain(half - TINY)) == set()
+    assert prompted(gain(half + TINY, error=half)) == set()  # the prompt is not shown to gain
+    assert prompted(gain(0.3)) == {"prompt-explains"}
+    assert "prompt-explains" not in prompted(gain(0.3), own=gain(RULE.margin))  # no gain to explain
+    said = raised(
+        report(
+            lineages=(lineage(prompt_gain=gain(0.15), net_gain=gain(0.05)),), models=(model(best_prompts=("one", "")),)
+        )
+    )
+    assert (
+        "(one, its own) alone gives +15.0 points where the method gives +20.0; net of it +5.0"
+        in said["prompt-explains"]
+    )
+
+
+def test_not_replayable() -> None:
+    assert raised(report(), Circumstances(unreplayable=("judge differs",)))["not-replayable"] == "judge differs"
+
+
 def test_scale_dependent() -> None:
     other = lineage("f1", smaller_on_logit=False)
     assert set(raised(report(lineages=(lineage(), other)))) == {"scale-dependent"}
