@@ -58,7 +58,7 @@ def measured(method: str, cwd: Path) -> dict[str, float | str]:
     )
     kinds = {k["kind"]: k for k in status["kinds"]}
     row: dict[str, float | str] = {"method": method, "wall": wall, "imports": status["idle_seconds"] or 0.0}
-    for kind in ("baseline", "train", "evaluate"):
+    for kind in kinds:
         paid = kinds[kind]["done"] - kinds[kind]["cached"]
         row[kind] = kinds[kind]["cpu_seconds"]
         row[f"{kind} each"] = kinds[kind]["cpu_seconds"] / paid if paid else 0.0
@@ -75,7 +75,9 @@ def main() -> None:
     for row in rows:
         print(f"{row['method']}: {row['wall']:.1f} s wall, of which {row['imports']:.1f} s imports, ", end="")
         print(f"peak {row['peak MiB']:.0f} MiB; {row['verdict']}")
-        for kind in ("baseline", "train", "evaluate"):
+        for kind in ("baseline", "probe", "prepare", "train", "evaluate"):
+            if kind not in row:
+                continue
             print(
                 f"  {kind:<9}{row[f'{kind} paid']:>3} stages  {row[kind]:>6.1f} CPU-s  {row[f'{kind} each']:.2f} each"
             )
