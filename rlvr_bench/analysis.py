@@ -27,7 +27,7 @@ from rlvr_bench.stats.gains import Array
 CONTENT_BLIND = frozenset({"random", "boxed", "no-repetition"})
 """Rewards whose runs scatter more: the wider prior run-to-run SD applies (docs/statistics.md, section 3)."""
 
-ALONE = frozenset({"rewards", "labels", "seed", "kind"})
+ALONE = frozenset({"rewards", "labels", "seed", "kind", "replay"})
 """What may differ between the training inputs of the method and of its control; the seed is the cell's."""
 
 

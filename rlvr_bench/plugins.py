@@ -144,7 +144,9 @@ def _file_of(module: ModuleType) -> Path | None:
     return Path(file) if file and Path(file).is_file() else None
 
 
-_INSTALLED = tuple({sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
+_INSTALLED = tuple(
+    {str(Path(sysconfig.get_paths()[key]).resolve()) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 
 
 def local_files(begun: Iterable[ModuleType]) -> set[Path]:
