@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlvr_bench import catalog
 from rlvr_bench.analysis import analyse
 from rlvr_bench.engine.runner import run_plan
 from rlvr_bench.errors import NothingMeasuredError
@@ -13,8 +14,12 @@ ALL = (Q, L, O)
 TRAINABLE = {("ground-truth", ln): 0.3 for ln in ALL}
 
 
-def judged(runs, method="python", *, plan=None, **world) -> Report:
-    plan = plan or planned(method)
+BARE = catalog.load_suite("micro").model_copy(update={"prompts": (), "evaluate_at": ()})
+"""Most tests are about neither prompts nor curves: a third fewer stages."""
+
+
+def judged(runs, method="python", *, plan=None, whole=False, **world) -> Report:
+    plan = plan or planned(method, suite=None if whole else BARE)
     run_plan(plan, folder_of(plan, runs), runs=runs, executor=FakeExecutor(**world))
     return analyse(folder_of(plan, runs))
 
@@ -102,7 +107,7 @@ def test_a_missing_seed_is_incomplete_not_fatal(runs) -> None:
     report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail={"micro-qwen-a/python/seed-12/train"})
     assert report.verdict.word is VerdictWord.GENERALISES
     assert "incomplete" in names(report)
-    assert len(report.failures) == 3
+    assert len(report.failures) == 2
     assert len(next(m for m in report.models if m.model == "micro-qwen-a").after) == 1
 
 
@@ -332,7 +337,9 @@ def test_what_a_card_expects_is_no_input() -> None:
 
 
 def test_what_an_earlier_step_would_have_said_and_what_was_lost_by_the_end(runs) -> None:
-    report = judged(runs, gains={**gains("python", 0.3, 0.0, -0.2), ("python", "step-4"): 0.15}, base=0.4, fail=set())
+    report = judged(
+        runs, whole=True, gains={**gains("python", 0.3, 0.0, -0.2), ("python", "step-4"): 0.15}, base=0.4, fail=set()
+    )
     (step,) = report.steps
     assert step.step == 4
     end = {ln.lineage: ln.gain.estimate for ln in report.lineages}
@@ -350,7 +357,7 @@ def test_what_an_earlier_step_would_have_said_and_what_was_lost_by_the_end(runs)
 
 def test_a_curve_that_is_not_whole_says_nothing(runs) -> None:
     lost = {"micro-qwen-a/python/seed-12/step-4/arithmetic"}
-    report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
+    report = judged(runs, whole=True, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
     assert report.verdict.word is VerdictWord.GENERALISES
     assert report.steps[0].gains.keys() == set(ALL)  # micro-qwen-b has it still
     by_name = {m.model: m for m in report.models}
@@ -360,7 +367,7 @@ def test_a_curve_that_is_not_whole_says_nothing(runs) -> None:
 
 def test_net_elicitation_is_over_the_best_prompt_of_the_other_half(runs) -> None:
     prompts = {("prompt-micro-python-first", Q): 0.25, ("prompt-micro-words-first", Q): -0.3}
-    report = judged(runs, gains={**gains("python", 0.3, 0.3, 0.3), **prompts}, base=0.5)
+    report = judged(runs, whole=True, gains={**gains("python", 0.3, 0.3, 0.3), **prompts}, base=0.5)
     by_lineage = {ln.lineage: ln for ln in report.lineages}
     net = by_lineage[Q].net_gain
     assert net is not None and net.estimate == pytest.approx(0.05, abs=0.03)
@@ -377,7 +384,7 @@ def test_net_elicitation_is_over_the_best_prompt_of_the_other_half(runs) -> None
 
 def test_a_model_without_prompts_leaves_its_lineage_without_a_net_gain(runs) -> None:
     lost = {f"micro-qwen-a/prompt-{p}/arithmetic" for p in planned().suite.prompts}
-    report = judged(runs, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
+    report = judged(runs, whole=True, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
     assert {ln.lineage: ln.net_gain is None for ln in report.lineages} == {Q: True, L: False, O: False}
 
 

@@ -186,6 +186,7 @@ def test_verdicts_are_kept_and_shared_between_stages(tmp_path) -> None:
     assert three.known == {}
 
 
+@pytest.mark.slow
 def test_the_guard_changes_no_verdict() -> None:
     pairs = [
         ("2", "\\sum_{k=0}^{\\infty} \\frac{1}{2^k}"),
