@@ -286,7 +286,8 @@ def _model_data(
             data.after.setdefault(arm, []).append(evaluations)
             data.training.setdefault(arm, []).extend(trainings)
             for step, found in at.items():
-                data.steps.setdefault(step or 0, []).append(found)
+                if step is not None:
+                    data.steps.setdefault(step, []).append(found)
     ends = len(data.after.get(plan.method.name, ()))
     for step in [step for step, found in data.steps.items() if len(found) != ends]:
         del data.steps[step]

@@ -86,6 +86,8 @@ def _refuse_tested(plan: Plan) -> None:
 
     trainings = {s.cell.arm: s.inputs for s in plan.stages if isinstance(s.inputs, TrainInputs)}
     seeing = {arm: i for arm, i in trainings.items() if i.example or (i.labels and i.prepared is None)}
+    if not seeing:
+        return
     tested = {plain(p.problem): task.name for task in plan.suite.tasks for p in load_problems(task.problems)}
     for arm, inputs in seeing.items():
         pool = training_problems(inputs)  # an example that is not there is refused here too

@@ -30,11 +30,24 @@ class Silent(AbstractContextManager["Silent"]):
         """Called a few times a second."""
 
 
-class Json(Silent):
-    """One JSON line an event or a warning, on stdout."""
+class Watching(Silent):
+    """Says what looks wrong in a training, while it runs and when it ends."""
 
     def __init__(self, run: RunFolder) -> None:
         self.watch = Watch(run)
+
+    def tick(self) -> None:
+        """Give new warnings."""
+        for stage, warning in self.watch.look():
+            self.warn(stage, warning)
+
+    def warn(self, stage: Stage, warning: str) -> None:
+        """Give one warning."""
+        raise NotImplementedError
+
+
+class Json(Watching):
+    """One JSON line an event or a warning, on stdout."""
 
     def event(self, event: Event) -> None:
         """Print the event."""
@@ -50,23 +63,19 @@ class Json(Silent):
             }
         )
         for warning in self.watch.event(event):
-            self._warn(event.stage, warning)
+            self.warn(event.stage, warning)
 
-    def tick(self) -> None:
-        """Print new warnings."""
-        for stage, warning in self.watch.look():
-            self._warn(stage, warning)
-
-    def _warn(self, stage: Stage, warning: str) -> None:
+    def warn(self, stage: Stage, warning: str) -> None:
+        """Print one warning."""
         output.emit({"schema": "rlvr-bench/event/1", "event": "warning", "stage": stage.id, "warning": warning})
 
 
-class Lines(Silent):
+class Lines(Watching):
     """One plain line an event or a warning, on stderr."""
 
     def __init__(self, run: RunFolder) -> None:
+        super().__init__(run)
         self.console = output.aside()
-        self.watch = Watch(run)
         self.reused: Counter[str] = Counter()
 
     def __exit__(
@@ -96,14 +105,10 @@ class Lines(Silent):
             tail = f"  {event.record.failure.kind}: {event.record.failure.message}"
         self.console.print(f"[{event.done}/{event.total}] {event.kind} {event.stage.id}{tail}", soft_wrap=True)
         for warning in warnings:
-            self._warn(event.stage, warning)
+            self.warn(event.stage, warning)
 
-    def tick(self) -> None:
-        """Print new warnings."""
-        for stage, warning in self.watch.look():
-            self._warn(stage, warning)
-
-    def _warn(self, stage: Stage, warning: str) -> None:
+    def warn(self, stage: Stage, warning: str) -> None:
+        """Print one warning."""
         self.console.print(f"warning: {stage.id}: {warning}", soft_wrap=True)
 
 
@@ -114,12 +119,12 @@ def _after_training(event: Event) -> str:
     return f"  reward {training.steps[0].reward:.2f} > {training.steps[-1].reward:.2f}"
 
 
-class Grid(Silent):
+class Grid(Watching):
     """A live table: one row a model, with what runs now and what is done."""
 
     def __init__(self, run: RunFolder, plan: Plan) -> None:
+        super().__init__(run)
         self.plan = plan
-        self.watch = Watch(run)
         self.running: dict[str, Stage] = {}
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
@@ -149,7 +154,7 @@ class Grid(Silent):
             self.worked += event.kind == "finished"
             (self.failed if event.kind in ("failed", "blocked") else self.done)[model] += 1
         for warning in warnings:
-            self._warn(event.stage, warning)
+            self.warn(event.stage, warning)
         if event.record and event.record.failure:
             self.live.console.print(
                 f"failed: {event.stage.id}: {event.record.failure.kind}: {event.record.failure.message}"
@@ -157,11 +162,11 @@ class Grid(Silent):
 
     def tick(self) -> None:
         """Draw the table anew, with new warnings above it."""
-        for stage, warning in self.watch.look():
-            self._warn(stage, warning)
+        super().tick()
         self.live.update(self._table(), refresh=True)
 
-    def _warn(self, stage: Stage, warning: str) -> None:
+    def warn(self, stage: Stage, warning: str) -> None:
+        """Print one warning above the table."""
         self.live.console.print(f"warning: {stage.id}: {warning}")
 
     def _table(self) -> Table:

@@ -58,9 +58,12 @@ def by_correlation(evidence: Evidence, question: Question) -> dict[str, Decision
 def earlier_steps(evidence: Evidence, question: Question) -> tuple[StepFinding, ...]:
     """Return what each earlier step would have given over the start, and how far it stood above the end."""
     rule, method = question.rule, question.method
+    steps = sorted({step for m in evidence.models for step in m.steps})
+    if not steps:
+        return ()
     reference = reference_of(evidence, question, bounder(rule))
     found = []
-    for step in sorted({step for m in evidence.models for step in m.steps}):
+    for step in steps:
         then = evidence.at_step(method, step)
         if then.lineages() != evidence.lineages():
             continue

@@ -64,8 +64,8 @@ def make_plan(
     for card in cards:
         stages += [_baseline(card, task, environment) for task in suite.tasks]
         stages += [_probe(suite, card, task, prompt, environment) for prompt in prompts for task in suite.tasks]
-        labels = {s.id: s for _, arm in arms if arm.preparation for s in [_labels(suite, arm, card, environment)]}
-        stages += labels.values()
+        prepared = [_labels(suite, arm, card, environment) for _, arm in arms if arm.preparation]
+        stages += {stage.id: stage for stage in prepared}.values()  # method and control share theirs
     for seed in suite.seeds:
         for name, arm in arms:
             for card in cards:

@@ -122,10 +122,7 @@ def as_markdown(report: Report) -> str:
     if report.steps:
         lineages = [ln.lineage for ln in report.lineages]
         lines += ["", _row("step", "over the start", *lineages), _row(*["---"] * (2 + len(lineages)))]
-        for step in report.steps:
-            gains = [words.interval(step.gains.get(lineage)) for lineage in lineages]
-            lines.append(_row(str(step.step), words.word(step), *gains))
-        lines.append(_row("end", words.word(report.over_start), *(words.interval(ln.gain) for ln in report.lineages)))
+        lines += [_row(name, word, *gains) for name, word, gains in words.steps(report)]
     for title, entries in (
         ("Flags", [words.flag_line(flag) for flag in report.flags]),
         ("Checked", words.sensitivity(report)),
@@ -141,7 +138,7 @@ def as_markdown(report: Report) -> str:
 
 def _prompts(report: Report) -> list[str]:
     """Return the untrained models' accuracies under other prompts, where there are some."""
-    prompts = list(dict.fromkeys(name for m in report.models for name in m.prompts))
+    prompts = words.prompts(report)
     if not prompts:
         return []
     lines = ["", _row("untrained", "own prompt", *prompts), _row(*["---"] * (2 + len(prompts)))]

@@ -54,7 +54,7 @@ def task_table(report: Report) -> Table:
 def prompt_table(report: Report) -> Table:
     """Return the untrained models' accuracies under other prompts, and which of them each half finds best."""
     table = _table()
-    prompts = list(dict.fromkeys(name for m in report.models for name in m.prompts))
+    prompts = words.prompts(report)
     for name in ("untrained", "own prompt", *prompts, "best, by each half"):
         table.add_column(name, no_wrap=True)
     for m in report.models:
@@ -70,10 +70,8 @@ def step_table(report: Report) -> Table:
     lineages = [ln.lineage for ln in report.lineages]
     for name in ("step", *lineages, "over the start"):
         table.add_column(name, no_wrap=True)
-    for step in report.steps:
-        gains = [words.interval(step.gains.get(lineage)) for lineage in lineages]
-        table.add_row(str(step.step), *gains, words.word(step))
-    table.add_row("end", *(words.interval(ln.gain) for ln in report.lineages), words.word(report.over_start))
+    for name, word, gains in words.steps(report):
+        table.add_row(name, *gains, word)
     return table
 
 
@@ -151,7 +149,7 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     if len(report.tasks) > 1:
         _print(console, task_table(report))
         _print(console, "")
-    if any(m.prompts for m in report.models):
+    if words.prompts(report):
         _print(console, prompt_table(report))
         _print(console, "")
     if report.steps:

@@ -84,6 +84,18 @@ def sensitivity(report: Report) -> list[str]:
     return found
 
 
+def prompts(report: Report) -> list[str]:
+    """Return the names of all prompts under which untrained models were evaluated."""
+    return list(dict.fromkeys(name for m in report.models for name in m.prompts))
+
+
+def steps(report: Report) -> list[tuple[str, str, list[str]]]:
+    """Return each evaluated step, the end last: its name, its word over the start, and each lineage's gain."""
+    names = [ln.lineage for ln in report.lineages]
+    rows = [(str(s.step), word(s), [interval(s.gains.get(name)) for name in names]) for s in report.steps]
+    return [*rows, ("end", word(report.over_start), [interval(ln.gain) for ln in report.lineages])]
+
+
 def labels(report: Report) -> list[str]:
     """Return how right the untouched models' own labels are, and how wrong the wrong ones, a line a model."""
     return [

@@ -11,7 +11,7 @@ import linecache
 import math
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -163,14 +163,13 @@ class Signal:
             total = [t if v is None else (t or 0.0) + spec.weight * v for t, v in zip(total, values, strict=True)]
         return Scored(total, parts)
 
-    def _combined(self, spec: RewardSpec, parts: Mapping[str, Values], left: Iterable[str]) -> Values:
-        labels = iter(left)
+    def _combined(self, spec: RewardSpec, parts: Mapping[str, Values], left: Iterator[str]) -> Values:
+        """Return the values of a reward; `left` are the labels of the leaves that are still to come."""
         if spec.name is not None:
-            return parts[next(labels)]
-        inside = [*spec.all_, *([spec.not_] if spec.not_ else [])]
+            return parts[next(left)]
         values = []
-        for part in inside:
-            found = self._combined(part, parts, labels)
+        for part in spec.inside():
+            found = self._combined(part, parts, left)
             odd = [v for v in found if v not in (0.0, 1.0)]
             if odd:
                 what = part.name or ("all" if part.all_ else "not")

@@ -32,8 +32,7 @@ class RewardSpec(Frozen):
             raise ValueError("a reward is one of: name, all, not")
         if self.name is None and (self.parameters or self.code):
             raise ValueError("parameters belong to the named rewards inside")
-        inside = [*self.all_, *([self.not_] if self.not_ else [])]
-        if any(part.weight != 1.0 for part in inside):
+        if any(part.weight != 1.0 for part in self.inside()):
             raise ValueError("a weight inside all or not has no meaning: give it to the whole")
         return self
 
@@ -47,10 +46,13 @@ class RewardSpec(Frozen):
         found: dict[str, Any] = {"name": self.name, "weight": self.weight, "parameters": self.parameters}
         return found if self.code is None else {**found, "code": self.code}
 
+    def inside(self) -> tuple["RewardSpec", ...]:
+        """Return the parts of `all` or `not`; none of a named reward."""
+        return (*self.all_, *([self.not_] if self.not_ else []))
+
     def leaves(self) -> tuple["RewardSpec", ...]:
         """Return the named rewards that this one is made of."""
-        inside = [*self.all_, *([self.not_] if self.not_ else [])]
-        return tuple(leaf for part in inside for leaf in part.leaves()) if inside else (self,)
+        return (self,) if self.name is not None else tuple(leaf for part in self.inside() for leaf in part.leaves())
 
 
 class GrpoOverrides(Frozen):
