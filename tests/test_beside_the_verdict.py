@@ -29,7 +29,7 @@ def test_what_an_earlier_step_would_have_said_and_what_was_lost_by_the_end(runs)
 
 
 def test_a_curve_that_is_not_whole_says_nothing(runs) -> None:
-    lost = {"micro-qwen-a/python/seed-12/step-4/arithmetic"}
+    lost = {"micro-qwen-a/python/seed-22/step-4/arithmetic"}
     report = judged(runs, whole=True, gains=gains("python", 0.3, 0.3, 0.3), fail=lost)
     assert report.verdict.word is VerdictWord.GENERALISES
     assert report.steps[0].gains.keys() == set(ALL)  # micro-qwen-b has it still

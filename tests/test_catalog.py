@@ -115,6 +115,8 @@ def test_minibatches_must_be_whole() -> None:
     good = catalog.load_suite("micro").training.model_dump()
     with pytest.raises(ValueError, match="equal mini-batches"):
         TrainingSettings.model_validate({**good, "updates_per_step": 3})
+    with pytest.raises(ValueError, match="adam_beta2 has no meaning"):
+        TrainingSettings.model_validate({**good, "optimizer": "sgd", "adam_beta2": 0.95})
 
 
 def test_a_suite_needs_a_deciding_task_and_single_names() -> None:

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+
+from rlvr_bench import catalog
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +122,7 @@ def test_kill_9_leaves_no_orphans_and_nothing_half_believed(undisturbed, tmp_pat
 
 def test_a_worker_killed_in_mid_stage_is_one_failed_stage(undisturbed, tmp_path) -> None:
     process = start(tmp_path, "validate", "--method", "python", *CUT)
-    wait_for(tmp_path, "python/seed-11/train", 1, process)
+    wait_for(tmp_path, "python/seed-21/train", 1, process)
     workers = [
         pid
         for pid in children_of_session(process.pid)
@@ -139,7 +142,7 @@ def test_a_second_method_shares_everything_but_its_own_cells(undisturbed) -> Non
     assert events[-1]["event"] == "done"
     own = {e["stage"] for e in events if e["event"] == "stage-finished"}
     stages = ("train", "arithmetic", "step-4/arithmetic")
-    assert own == {f"micro-{m}-a/format/seed-11/{s}" for m in ("qwen", "olmo") for s in stages}
+    assert own == {f"micro-{m}-a/format/seed-21/{s}" for m in ("qwen", "olmo") for s in stages}
 
 
 def test_prepared_labels_and_a_file_of_ones_own_run_end_to_end_and_replay(undisturbed) -> None:
@@ -189,3 +192,20 @@ def test_python_is_found_on_micro_qwen_only(verdicts) -> None:
     report = verdicts["python"]
     assert (report["verdict"]["word"], report["verdict"]["lineages"]) == ("ONE_FAMILY", ["micro-qwen"])
     assert report["over_start"]["word"] == "ONE_FAMILY"
+    (llama,) = [lineage for lineage in report["lineages"] if lineage["lineage"] == "micro-llama"]
+    assert llama["gain"]["lower"] > -0.1 and llama["gain"]["upper"] < 0.05  # flat: half of its rare code is wrong
+
+
+def test_a_random_reward_raises_a_dominant_habit_where_ratios_are_clipped(tmp_path) -> None:
+    """One run of each model of the suite micro-random: with clipping all runs of docs/micro.md gain, without none."""
+    suite = yaml.safe_load((catalog.folder("suite") / "micro-random.yaml").read_text())
+    suite |= {"name": "one-run", "models": ["micro-qwen-math-a", "micro-qwen-math-b"], "seeds": [31]}
+    suite |= {"reference": None, "evaluate_at": []}
+    (tmp_path / "one-run.yaml").write_text(yaml.safe_dump(suite))
+    gains = {}
+    for method in ("random", "random-no-clip"):
+        call(tmp_path, "validate", "--method", method, "--suite", "./one-run.yaml", "-q")
+        (path,) = tmp_path.glob(f"runs/one-run--{method}--*/report/report.json")
+        gains[method] = [m["after"][0] - m["before"] for m in json.loads(path.read_text())["models"]]
+    assert sum(gains["random"]) / 2 > 0.01
+    assert max(gains["random-no-clip"]) < -0.2

@@ -60,7 +60,7 @@ class Rollouts:
             **{name: columns[name] for name in self.signal.confidence},
         }
         logs = {name: columns[name] for name in LOGS if name in columns}
-        scored = self.signal({**given, **around(self.step, self.inputs.seed, size, s.updates_per_step), **logs})
+        scored = self.signal({**given, **around(self.step, self.inputs.seed, size, s.updates), **logs})
         self._keep(given, scored)
         self.step += 1
         return scored.total
@@ -161,7 +161,7 @@ def _different(path: Path, inputs: TrainInputs) -> int:
         given |= {name: rows[name] for name in ("answer", *signal.confidence) if name in rows}
         given["prompts"] = [[{"role": "user", "content": text}] for text in rows["prompt"]]
         given["completions"] = [[{"role": "assistant", "content": text}] for text in rows["completion"]]
-        once = around(step, inputs.seed, inputs.settings.group_size, inputs.settings.updates_per_step)
+        once = around(step, inputs.seed, inputs.settings.group_size, inputs.settings.updates)
         count = len(rows["step"])
         try:
             again = signal({**given, **once})

@@ -1,7 +1,7 @@
 """Training through TRL's GRPOTrainer, with several updates per rollout phase so that clipping acts.
 
 With TRL's defaults there is one update per rollout batch, the ratio is 1, and clipping never acts; here
-`updates_per_step` micro-batches are cut from each rollout batch, as in the paper.
+`updates_per_step` micro-batches are cut from each rollout batch, as in the paper, and gone over `passes` times.
 """
 
 import json
@@ -121,22 +121,23 @@ def grpo_arguments(s: TrainingSettings) -> dict[str, Any]:
     """Return TRL's arguments for our settings; one step is one rollout phase.
 
     A generation batch is prompts_per_step x group_size rollouts in one process, so that no group is split; it is cut
-    into `updates_per_step` micro-batches of one update each.
+    into `updates_per_step` micro-batches of one update each, gone over `passes` times.
     """
     clip = NO_CLIP if s.clip == "off" else s.clip
     return {
         "learning_rate": s.learning_rate,
         "lr_scheduler_type": "constant",
         "weight_decay": 0.0,
+        **({"optim": "sgd"} if s.optimizer == "sgd" else {}),
         "adam_beta1": s.adam_beta1,
         "adam_beta2": s.adam_beta2,
         "max_grad_norm": s.max_grad_norm,
         "per_device_train_batch_size": s.prompts_per_step * s.group_size // s.updates_per_step,
         "steps_per_generation": s.updates_per_step,
-        "num_iterations": 1,
+        "num_iterations": s.passes,
         "num_generations": s.group_size,
         "max_completion_length": s.max_completion_tokens,
-        "max_steps": s.steps * s.updates_per_step,
+        "max_steps": s.steps * s.updates,
         "temperature": s.temperature,
         "top_p": s.top_p,
         "top_k": 0,
@@ -171,8 +172,8 @@ def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any) -> Any
     """Return the callback that writes metrics, keeps weights, and stops at a number that is not one."""
     from transformers import TrainerCallback
 
-    updates_per_step = rollouts.inputs.settings.updates_per_step
-    kept = {step * updates_per_step: step for step in rollouts.inputs.save_at}
+    updates = rollouts.inputs.settings.updates
+    kept = {step * updates: step for step in rollouts.inputs.save_at}
 
     class Recorder(TrainerCallback):  # type: ignore[misc]
         """One line an update, with TRL's numbers and ours; then one line a step, its health."""
@@ -196,8 +197,8 @@ def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any) -> Any
             for key in ("loss", "grad_norm"):
                 if not math.isfinite(entry.get(key, 0.0)):
                     raise NonFiniteError(f"{key} is {entry[key]} at update {len(self.updates)}")
-            if len(self.updates) % updates_per_step == 0:
-                self.steps.append(rollouts.health(self.updates[-updates_per_step:]))
+            if len(self.updates) % updates == 0:
+                self.steps.append(rollouts.health(self.updates[-updates:]))
                 self._write({"step": rollouts.step - 1, "health": self.steps[-1].model_dump()})
 
         def _write(self, line: dict[str, Any]) -> None:

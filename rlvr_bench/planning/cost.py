@@ -8,13 +8,14 @@ from rlvr_bench.schema.plan import Estimate, PrepareInputs, Range, Stage, TrainI
 from rlvr_bench.schema.suite import Suite
 from rlvr_bench.stats.power import visible_gain
 
-CPU_SECONDS_PER_TOKEN = 5.6e-5
+CPU_SECONDS_PER_TOKEN = 4.2e-5
 """CPU-seconds of one core per sampled token (at its most) of models below `CPU_PARAMETERS`, measured
-(docs/benchmarks.md). At this size the work is the calls: it grows with tokens, hardly with parameters."""
+(docs/benchmarks.md). At this size much of the work is in calls: it grows with tokens, hardly with parameters."""
 
 CPU_PARAMETERS = 1_000_000
-TRAINING_FACTOR = 3.7
-"""Training on a sampled token (old log-probabilities, updates in small batches) over evaluating one."""
+SAMPLING_FACTOR, PASS_FACTOR = 1.8, 2.1
+"""Training on a sampled token over evaluating one: once for sampling and old log-probabilities, and for each pass of
+updates in small batches."""
 
 STAGE_SECONDS = 0.4
 SPREAD = (0.8, 1.6)
@@ -27,7 +28,8 @@ def _tokens(stage: Stage) -> tuple[float, float]:
     inputs = stage.inputs
     if isinstance(inputs, TrainInputs):
         s = inputs.settings
-        return s.steps * s.prompts_per_step * s.group_size * float(s.max_completion_tokens), TRAINING_FACTOR
+        weight = SAMPLING_FACTOR + s.passes * PASS_FACTOR
+        return s.steps * s.prompts_per_step * s.group_size * float(s.max_completion_tokens), weight
     if isinstance(inputs, PrepareInputs):
         return _completions(stage) * float(inputs.max_tokens), 1.0
     task = inputs.task

@@ -4,8 +4,8 @@ from rlvr_bench.schema.finding import Flag, Gain, LineageFinding, Report, StepFi
 from rlvr_bench.stats.sentences import points
 
 REHEARSAL = (
-    "a rehearsal on tiny embedded models whose habits were built in: it shows what the instrument does, "
-    "and says nothing about real models"
+    "a rehearsal on tiny embedded models whose habits were built in: it validates the instrument, not any "
+    "paper, and says nothing about real models"
 )
 
 

@@ -24,6 +24,8 @@ DECIDING_LIBRARIES = (
     "transformers",
     "trl",
 )
+MEASUREMENTS = "manifest.json"
+"""What was measured of the embedded models when they were built; their digests are in the cards."""
 DECIDING_ROOMS = ("backends", "engine", "rewards", "schema", "scoring")
 
 
@@ -34,12 +36,13 @@ def code_digest() -> str:
     h = hashlib.sha256()
     for room in DECIDING_ROOMS:
         for path in sorted((root / room).rglob("*")):
-            if path.suffix in {".py", ".yaml", ".json"}:
+            if path.suffix in {".py", ".yaml", ".json"} and path.name != MEASUREMENTS:
                 h.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return h.hexdigest()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name as the system gives it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -63,4 +66,4 @@ def environment(rewards: Iterable[str] = ()) -> Environment:
                 f"{name} is not installed", hint="pip install --force-reinstall rlvr-bench"
             ) from error
     outside = {name: digest for name in rewards if (digest := plugins.source_digest(plugins.REWARDS, name))}
-    return Environment(versions=versions, code=code_digest(), device=f"cpu: {_processor()}", rewards=outside)
+    return Environment(versions=versions, code=code_digest(), device=f"cpu: {processor()}", rewards=outside)

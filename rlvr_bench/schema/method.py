@@ -152,7 +152,7 @@ class Method(Frozen):
         changed = self.grpo.changed()
         how = changed.pop("one_update", None)
         if how:
-            changed["updates_per_step"] = 1
+            changed |= {"updates_per_step": 1, "passes": 1}
         if how == "small-rollout":
             if suite.prompts_per_step % suite.updates_per_step:
                 raise ValueError(

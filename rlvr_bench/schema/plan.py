@@ -79,7 +79,7 @@ class TrainInputs(_Inputs):
         for name in ("prepared", "example", "save_at"):
             if not found[name]:
                 del found[name]
-        for name in ("clip_high", "importance", "mask_truncated"):
+        for name in ("clip_high", "importance", "mask_truncated", "optimizer", "passes"):
             if found["settings"][name] == TrainingSettings.model_fields[name].default:
                 del found["settings"][name]
         return found

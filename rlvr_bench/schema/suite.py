@@ -46,18 +46,22 @@ Clip = Annotated[
 
 
 class TrainingSettings(Frozen):
-    """GRPO settings. One step is one rollout phase: sample, reward, `updates_per_step` updates.
+    """GRPO settings. One step is one rollout phase: sample, reward, then `passes` times over the rollouts, each pass
+    cut into `updates_per_step` updates.
 
-    Learning rate per update (Adam), `kl` is beta. `clip` is epsilon of the ratio, `clip_high` its upper side where
-    that differs (DAPO, Yu et al. 2025). `importance`: the ratio of each token, or of the whole sequence (GSPO,
-    Zheng et al. 2025). `mask_truncated` leaves completions that were cut off out of the loss.
+    Learning rate per update, `kl` is beta. `sgd` (no momentum) moves by the gradient itself, up to `max_grad_norm`;
+    Adam's steps do not depend on its size. `clip` is epsilon of the ratio, `clip_high` its upper side where it differs
+    (DAPO, Yu et al. 2025). `importance`: the ratio of each token, or of the whole sequence (GSPO, Zheng et al. 2025).
+    `mask_truncated` leaves completions that were cut off out of the loss.
     """
 
     steps: int = Field(ge=1)
     prompts_per_step: int = Field(ge=1)
     group_size: int = Field(ge=2)
     updates_per_step: int = Field(ge=1)
+    passes: int = Field(default=1, ge=1)
     learning_rate: float = Field(gt=0)
+    optimizer: Literal["adam", "sgd"] = "adam"
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     adam_beta2: float = Field(default=0.999, ge=0, lt=1)
     clip: Clip
@@ -72,6 +76,18 @@ class TrainingSettings(Frozen):
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_prompt_tokens: int = Field(gt=0)
     max_completion_tokens: int = Field(gt=0)
+
+    @property
+    def updates(self) -> int:
+        """Return how many updates one step makes, all passes together."""
+        return self.updates_per_step * self.passes
+
+    @model_validator(mode="after")
+    def _only_what_has_a_meaning(self) -> "TrainingSettings":
+        betas = [n for n in ("adam_beta1", "adam_beta2") if getattr(self, n) != type(self).model_fields[n].default]
+        if self.optimizer == "sgd" and betas:
+            raise ValueError(f"{betas[0]} has no meaning where optimizer is sgd")
+        return self
 
     @model_validator(mode="after")
     def _whole_minibatches(self) -> "TrainingSettings":

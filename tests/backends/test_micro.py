@@ -11,41 +11,16 @@ from hypothesis import strategies as st
 from rlvr_bench import catalog
 from rlvr_bench.backends import micro, models
 from rlvr_bench.backends.data import load_problems
+from rlvr_bench.backends.micro.families import MODELS
 from rlvr_bench.backends.micro.problems import bucket, problems
 from rlvr_bench.errors import EnvironmentFaultError, NotFoundError, UsageError
 from rlvr_bench.schema.suite import ProblemSet
 from rlvr_bench.scoring import grade_response
 
-GOLDEN_IDS = [
-    144,
-    136,
-    13,
-    158,
-    40,
-    17,
-    33,
-    31,
-    156,
-    59,
-    35,
-    9,
-    162,
-    138,
-    3,
-    139,
-    136,
-    3,
-    150,
-    40,
-    32,
-    59,
-    137,
-    43,
-    4,
-    149,
-    43,
-    165,
-]
+GOLDEN_TEXT = (
+    "Q: Tom has 12 apples, then gets 3, then sells 4. How many?\nA:\n```python\n12+3=15-4=11\n```\n\\boxed{11}"
+)
+GOLDEN_IDS = [167, 61, 13, 42, 80, 44, 91, 55, 174, 61, 34, 64, 47, 60, 4, 60, 183]
 
 
 @given(st.integers(0, 60), st.lists(st.tuples(st.sampled_from([-1, 1]), st.integers(2, 9)), min_size=2, max_size=4))
@@ -116,7 +91,7 @@ def copy(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path / "weights"
 
 
-@pytest.mark.parametrize("name", catalog.load_suite("micro").models)
+@pytest.mark.parametrize("name", MODELS)
 def test_weights_are_whole(name) -> None:
     assert models.check_weights(catalog.load_card(name)).is_dir()
 
@@ -135,14 +110,13 @@ def test_damaged_and_missing_weights(copy: Path) -> None:
         models.check_weights(card)
 
 
-@pytest.mark.parametrize("name", ["micro-qwen-a", "micro-llama-a", "micro-olmo-a"])
+@pytest.mark.parametrize("name", MODELS)
 def test_token_ids(name) -> None:
     """Golden ids, round trip, no unknown token: the tokenizer trap (docs/micro.md) would break all three."""
     tokenizer = models.load_tokenizer(catalog.load_card(name))
-    text = "Q: Tom has 12 apples, then gets 3. How many?\nA:\n```python\n12+3=15\n```\n\\boxed{15}"
-    ids = tokenizer(text)["input_ids"]
+    ids = tokenizer(GOLDEN_TEXT)["input_ids"]
     assert ids == GOLDEN_IDS
-    assert tokenizer.decode(ids) == text
+    assert tokenizer.decode(ids) == GOLDEN_TEXT
     for p in problems(split="test", count=50, seed=20):
         found = tokenizer(p.problem)["input_ids"]
         assert tokenizer.unk_token_id not in found
@@ -150,15 +124,19 @@ def test_token_ids(name) -> None:
         assert len(found) <= catalog.load_suite("micro").training.max_prompt_tokens
 
 
-def test_the_trap_is_real(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "trapped"),
+    [("micro-qwen-a", True), ("micro-qwen-math-a", True), ("micro-llama-a", False), ("micro-olmo-a", False)],
+)
+def test_the_trap_is_real(tmp_path: Path, name, trapped) -> None:
     """AutoTokenizer beside a qwen2 config.json takes another pre-tokenizer; if this fails, docs/micro.md is old."""
     from transformers import AutoTokenizer
 
-    for source in (micro.TOKENIZER, micro.WEIGHTS / "micro-qwen-a"):
+    for source in (micro.TOKENIZER, micro.WEIGHTS / name):
         for file in source.iterdir():
             shutil.copy(file, tmp_path)
-    trapped = AutoTokenizer.from_pretrained(tmp_path)
-    assert trapped("Q: Tom has 12 apples")["input_ids"] != GOLDEN_IDS[:5]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert (tokenizer(GOLDEN_TEXT)["input_ids"] != GOLDEN_IDS) == trapped
 
 
 def test_trl_and_lm_eval_see_the_same_prompt() -> None:

@@ -82,6 +82,35 @@ def test_the_kept_weights_are_those_of_a_training_that_ends_there(trained, tmp_p
     assert train(small("ttrl", steps=1), tmp_path).checkpoint_sha256 == found.kept[1]
 
 
+def test_passes_go_over_the_same_rollouts_again(tmp_path: Path) -> None:
+    for name in ("three", "shorter"):
+        (tmp_path / name).mkdir()
+    found = train(small("random", passes=3, optimizer="sgd", learning_rate=0.1), tmp_path / "three")
+    assert found.rollouts == 2 * 4 * 4 and found.replayed_differently == 0
+    lines = [json.loads(line) for line in (tmp_path / "three" / layout.METRICS).read_text().splitlines()]
+    updates = [line for line in lines if "update" in line]
+    assert [u["step"] for u in updates] == [0] * 6 + [1] * 6
+    # only the first update of a phase is on the policy that sampled; a second pass is not
+    at_one = [u["ratio/min"] == u["ratio/max"] == 1 for u in updates]
+    assert at_one == ([True] + [False] * 5) * 2
+    assert {u["learning_rate"] for u in updates} == {0.1}
+    shorter = train(small("random", passes=3, optimizer="sgd", learning_rate=0.1, steps=1), tmp_path / "shorter")
+    assert shorter.checkpoint_sha256 == found.kept[1]
+
+
+def test_sgd_moves_by_the_gradient_itself(tmp_path: Path) -> None:
+    """One update of plain SGD is the learning rate times the gradient; Adam's would be the rate, everywhere."""
+    from safetensors.torch import load_file
+
+    inputs = small("random", steps=1, updates_per_step=1, optimizer="sgd", learning_rate=0.01)
+    start = load_model(inputs.card).state_dict()
+    (step,) = train(inputs, tmp_path).steps
+    after = load_file(tmp_path / layout.checkpoint() / layout.WEIGHTS)
+    moved = math.sqrt(sum(float(((after[name] - start[name]) ** 2).sum()) for name in after))
+    assert step.grad_norm is not None and 0 < step.grad_norm < inputs.settings.max_grad_norm
+    assert moved == pytest.approx(0.01 * step.grad_norm, rel=0.01)
+
+
 def test_every_rollout_is_kept_and_replays(trained) -> None:
     import pyarrow.parquet as pq
 

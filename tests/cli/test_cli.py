@@ -85,7 +85,7 @@ def test_json_lines_end_with_done(world, capsys) -> None:
 
 def test_failed_stages_are_3_and_named(world, tmp_path, capsys) -> None:
     settings, _ = world
-    settings["fail"] = {"micro-qwen-a/python/seed-12/train"}
+    settings["fail"] = {"micro-qwen-a/python/seed-22/train"}
     assert validate() == 3
     out, err = capsys.readouterr()
     assert "ONE FAMILY" in out and "incomplete" in out

@@ -48,13 +48,13 @@ def test_the_grid_shows_step_and_reward_while_training(screen, runs) -> None:
     with Grid(run, PLAN) as grid:
         grid.event(event("started"))
         grid.tick()
-        assert grid._now(TRAIN) == "ttrl/seed-11/train"
+        assert grid._now(TRAIN) == "ttrl/seed-21/train"
         (folder / layout.METRICS).write_text('{"step": 2, "rew')
         grid.tick()
-        assert grid._now(TRAIN) == "ttrl/seed-11/train"
+        assert grid._now(TRAIN) == "ttrl/seed-21/train"
         (folder / layout.METRICS).write_text(json.dumps({"step": 2, "reward": 0.625}) + '\n{"step": 3, "upd')
         grid.tick()
-        assert grid._now(TRAIN) == "ttrl/seed-11/train step 3/8 reward 0.62"
+        assert grid._now(TRAIN) == "ttrl/seed-21/train step 3/8 reward 0.62"
         grid.event(event())
         grid.tick()
     text = screen.file.getvalue()

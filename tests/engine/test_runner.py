@@ -9,9 +9,9 @@ from rlvr_bench.runs.layout import RunFolder
 from tests.fakes import ENVIRONMENT, FakeExecutor, folder_of, planned
 
 CUT = {"models": ["micro-qwen-a", "micro-olmo-a"], "seeds": 1, "limit": 20}
-TRAIN = "micro-qwen-a/ttrl/seed-11/train"
-AFTER = "micro-qwen-a/ttrl/seed-11/arithmetic"
-MIDWAY = "micro-qwen-a/ttrl/seed-11/step-4/arithmetic"
+TRAIN = "micro-qwen-a/ttrl/seed-21/train"
+AFTER = "micro-qwen-a/ttrl/seed-21/arithmetic"
+MIDWAY = "micro-qwen-a/ttrl/seed-21/step-4/arithmetic"
 
 
 def go(plan, runs, executor, run=None):
@@ -180,7 +180,7 @@ def test_a_broken_cache_entry_is_replaced(runs, fake) -> None:
     (layout.cache_of(runs, digest) / layout.RECORD).write_text("{")
     second = FakeExecutor()
     go(planned("format", **CUT), runs, second)
-    assert "micro-qwen-a/random/seed-11/train" in second.ran
+    assert "micro-qwen-a/random/seed-21/train" in second.ran
     third = FakeExecutor()
     go(planned("ground-truth", **CUT), runs, third)
     assert {s.split("/", 3)[-1] for s in third.ran} == {"step-4/arithmetic"}  # weights were kept: no training

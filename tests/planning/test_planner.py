@@ -118,7 +118,7 @@ def test_refusals_before_any_work() -> None:
         planned(cheat)
     suite = catalog.load_suite("micro")
     cards = [catalog.load_card(name) for name in suite.models]
-    for change, words in (({"context_tokens": 64}, "do not fit"), ({"stop": ("</answer>",)}, "stop strings")):
+    for change, words in (({"context_tokens": 40}, "do not fit"), ({"stop": ("</answer>",)}, "stop strings")):
         with pytest.raises(UsageError, match=words):
             make_plan(
                 suite,
@@ -185,7 +185,7 @@ def test_the_curve_is_the_methods_and_every_arm_keeps_its_weights() -> None:
     plan = planned("python")
     at_step = [s for s in plan.stages if getattr(s.inputs, "step", None) is not None]
     assert {s.id for s in at_step} == {
-        f"{card.name}/python/seed-{seed}/step-4/arithmetic" for card in plan.cards for seed in (11, 12)
+        f"{card.name}/python/seed-{seed}/step-4/arithmetic" for card in plan.cards for seed in (21, 22)
     }
     assert all(s.inputs.save_at == (4,) for s in plan.stages if s.kind == "train")
     without = Suite.model_validate({**catalog.load_suite("micro").model_dump(), "evaluate_at": [], "prompts": []})
@@ -206,7 +206,7 @@ def test_options_that_a_method_leaves_alone_change_nothing_of_it() -> None:
     inputs = next(s.inputs for s in planned("ttrl").stages if s.kind == "train")
     computed = inputs.computed()
     assert set(computed) == {"kind", "card", "rewards", "labels", "problems", "settings", "seed", "save_at"}
-    assert not {"clip_high", "importance", "mask_truncated"} & set(computed["settings"])
+    assert not {"clip_high", "importance", "mask_truncated", "optimizer", "passes"} & set(computed["settings"])
     assert "save_at" not in inputs.trajectory()
     own = next(s.inputs for s in planned("ground-truth-gspo").stages if s.kind == "train")
     assert own.computed()["settings"]["importance"] == "sequence"
@@ -233,6 +233,24 @@ def test_the_ablation_arms_of_clipping(method, settings) -> None:
     s = next(s.inputs.settings for s in planned(method).stages if s.cell.arm == method and s.kind == "train")
     assert (s.prompts_per_step, s.group_size, s.updates_per_step, s.clip) == settings
     assert planned(method).control is None  # each is the placebo of its own setup
+
+
+def test_one_update_is_one_however_often_the_suite_goes_over_its_rollouts() -> None:
+    suite = catalog.load_suite("micro-random")
+    assert suite.training.updates == suite.training.updates_per_step * suite.training.passes == 32
+    for method, updates in (("random", 32), ("random-no-clip", 32), ("random-one-full-update", 1)):
+        plan = planned(method, suite=suite)
+        s = next(s.inputs.settings for s in plan.stages if s.cell.arm == method and s.kind == "train")
+        assert s.updates == updates and s.optimizer == "sgd"
+        computed = next(s.inputs.computed() for s in plan.stages if s.cell.arm == method and s.kind == "train")
+        assert computed["settings"].get("passes") == (4 if updates > 1 else None)
+
+
+def test_more_passes_cost_more() -> None:
+    suite = catalog.load_suite("micro-random")
+    once = suite.model_copy(update={"training": suite.training.model_copy(update={"passes": 1})})
+    four, one = planned("random", suite=suite).estimate.cpu_seconds, planned("random", suite=once).estimate.cpu_seconds
+    assert four is not None and one is not None and 2 < four.low / one.low < 4
 
 
 def test_settings_that_do_not_fit_the_suite_are_refused_before_any_work() -> None:

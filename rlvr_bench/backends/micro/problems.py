@@ -6,6 +6,7 @@ test, 2-9 for pretraining and RL; so no test problem shares its numbers with any
 
 import random
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from rlvr_bench.schema.problem import Problem
 
@@ -45,11 +46,18 @@ def bucket(start: int, operations: Operations) -> int:
     return _signed(_mix((start, inner))) % 10
 
 
-def draw(rng: random.Random) -> tuple[str, int, Operations, int]:
-    """Draw one problem: its text, start, operations as (sign, amount), and answer.
+class Drawn(NamedTuple):
+    """A problem with its parts; `operations` are (sign, amount)."""
 
-    The running value stays between about 3 and 54, where the vocabulary has whole-number tokens.
-    """
+    text: str
+    item: str
+    start: int
+    operations: Operations
+    answer: int
+
+
+def draw(rng: random.Random) -> Drawn:
+    """Draw one problem. The running value stays between about 3 and 54; the vocabulary has a token for each number."""
     value = start = rng.randint(10, 40)
     operations = []
     for _ in range(rng.choice(LENGTHS)):
@@ -59,17 +67,17 @@ def draw(rng: random.Random) -> tuple[str, int, Operations, int]:
         value += sign * amount
     item, name = rng.choice(ITEMS), rng.choice(NAMES)
     told = "".join(f", then {rng.choice(VERBS[sign])} {amount}" for sign, amount in operations)
-    return f"Q: {name} has {start} {item}{told}. How many?\nA:\n", start, tuple(operations), value
+    return Drawn(f"Q: {name} has {start} {item}{told}. How many?\nA:\n", item, start, tuple(operations), value)
 
 
 def _stream(split: str, seed: int) -> Iterator[Problem]:
     rng = random.Random(f"micro-arithmetic/{split}/{seed}")
     seen: set[str] = set()
     while True:
-        text, start, operations, answer = draw(rng)
-        if bucket(start, operations) in BUCKETS[split] and text not in seen:
-            seen.add(text)
-            yield Problem(id=f"{split}-{seed}-{len(seen) - 1:05d}", problem=text, answer=str(answer))
+        drawn = draw(rng)
+        if bucket(drawn.start, drawn.operations) in BUCKETS[split] and drawn.text not in seen:
+            seen.add(drawn.text)
+            yield Problem(id=f"{split}-{seed}-{len(seen) - 1:05d}", problem=drawn.text, answer=str(drawn.answer))
 
 
 def problems(*, split: str, count: int, seed: int) -> list[Problem]:
