@@ -8,7 +8,7 @@ from rlvr_bench.schema.plan import Estimate, PrepareInputs, Range, Stage, TrainI
 from rlvr_bench.schema.suite import Suite
 from rlvr_bench.stats.power import visible_gain
 
-CPU_SECONDS_PER_TOKEN = 4.2e-5
+CPU_SECONDS_PER_TOKEN = 3.4e-5
 """CPU-seconds of one core per sampled token (at its most) of models below `CPU_PARAMETERS`, measured
 (docs/benchmarks.md). At this size much of the work is in calls: it grows with tokens, hardly with parameters."""
 

@@ -158,7 +158,7 @@ def test_the_source_of_a_plugin_reward_is_part_of_its_own_trainings_only() -> No
 def test_the_time_estimate_holds_what_was_measured() -> None:
     cpu = planned("ttrl").estimate.cpu_seconds
     assert cpu is not None
-    assert cpu.low < 415 < cpu.high  # docs/benchmarks.md
+    assert cpu.low < 157 < 1.4 * 157 < cpu.high  # docs/benchmarks.md; on machines up to 1.4 times slower too
 
 
 def test_labels_are_made_once_a_model_and_every_arm_of_the_setup_needs_them() -> None:
