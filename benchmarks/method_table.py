@@ -18,6 +18,7 @@ import yaml
 from rlvr_bench import catalog
 
 SEEDS = [21, 22, 23]
+LINEAGES = ("micro-qwen", "micro-llama", "micro-olmo")
 CLIPPING = ("random", "random-no-clip", "random-one-full-update", "random-one-small-update")
 
 
@@ -68,24 +69,23 @@ def health(run: Path, method: str) -> list[dict]:
 
 
 def gains_table(reports: dict[str, dict]) -> None:
-    lineages = ["micro-qwen", "micro-llama", "micro-olmo"]
-    row("method", *lineages, "verdict", "over the start alone", "flags")
+    row("method", *LINEAGES, "verdict", "over the start alone", "flags")
     row(*["---"] * 7)
     for method, report in reports.items():
         by = {line["lineage"]: line for line in report["lineages"]}
         cells = []
-        for lineage in lineages:
+        for lineage in LINEAGES:
             line = by.get(lineage)
             cells.append(interval(line["gain"]) if line else "left out")
         flags = ", ".join(dict.fromkeys(flag["name"] for flag in report["flags"]))
         row(f"`{method}`", *cells, word(report["verdict"]), word(report["over_start"]), flags)
     print()
-    row("method", *(f"{lineage}, over random / over the best prompt" for lineage in lineages))
+    row("method", *(f"{lineage}, over random / over the best prompt" for lineage in LINEAGES))
     row(*["---"] * 4)
     for method, report in reports.items():
         by = {line["lineage"]: line for line in report["lineages"]}
         cells = []
-        for lineage in lineages:
+        for lineage in LINEAGES:
             line = by.get(lineage) or {}
             over, net = line.get("gain_over_control"), line.get("net_gain")
             cells.append(f"{points(over['estimate']) if over else '–'} / {points(net['estimate']) if net else '–'}")
@@ -93,12 +93,11 @@ def gains_table(reports: dict[str, dict]) -> None:
 
 
 def code_table(reports: dict[str, dict]) -> None:
-    lineages = ["micro-qwen", "micro-llama", "micro-olmo"]
-    row("method", *lineages)
+    row("method", *LINEAGES)
     row(*["---"] * 4)
     for method, report in reports.items():
         cells = []
-        for lineage in lineages:
+        for lineage in LINEAGES:
             models = [m for m in report["models"] if m["lineage"] == lineage]
             before, after = (100 * mean(m[key] for m in models) for key in ("code_before", "code_after"))
             cells.append(f"{before:.1f} > {after:.1f}")

@@ -14,12 +14,17 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import yaml
-from method_table import validated
+from method_table import row, validated
 
 from rlvr_bench import catalog
 
 SEEDS = [31, 32, 33, 34, 35]
 METHODS = ("random", "random-no-clip")
+HEAD = (
+    *("step", "accuracy at T=1", "greedy", "gain (± SE; each run)", "runs above the start", "code share"),
+    *("token probability", "entropy", "clipped share so far"),
+)
+ONE_PASS = {"passes": 1, "steps": 40, "prompts_per_step": 64}
 CLIPPED_ONLY = ("habit-not-dominant",)
 SETTINGS: dict[str, dict] = {
     "micro-random": {},
@@ -27,15 +32,12 @@ SETTINGS: dict[str, dict] = {
     "sgd-one-pass": {
         "models": ["micro-qwen-math-a"],
         "evaluate_at": [10, 20, 30],
-        "training": {"passes": 1, "steps": 40, "prompts_per_step": 64},
+        "training": ONE_PASS,
     },
     "adam-one-pass": {
         "models": ["micro-qwen-math-a"],
         "evaluate_at": [10, 20, 30],
-        "training": {
-            **{"optimizer": "adam", "learning_rate": 1e-4, "adam_beta2": 0.95, "loss": "grpo"},
-            **{"passes": 1, "steps": 40, "prompts_per_step": 64},
-        },
+        "training": {**ONE_PASS, "optimizer": "adam", "learning_rate": 1e-4, "adam_beta2": 0.95, "loss": "grpo"},
     },
 }
 """Changes to the suite micro-random. adam-one-pass is the paper's setup (Spurious Rewards, App. A.3: 64 x 16 rollouts,
@@ -94,7 +96,7 @@ def rows(run: Path, method: str, suite: dict) -> list[list[str]]:
         )
     each = " ".join(f"{g:+.1f}" for g in gains)
     found[-1][3] += f" ({each})"
-    return [[cell.replace("-", "−") if i == 3 else cell for i, cell in enumerate(row)] for row in found]
+    return [[cell.replace("-", "−") if i == 3 else cell for i, cell in enumerate(cells)] for cells in found]
 
 
 def main() -> None:
@@ -110,10 +112,8 @@ def main() -> None:
                 continue
             run = validated(method, path, folder)
             print(f"\n**{name}, `{method}`** ({', '.join(suite['models'])}; seeds {SEEDS[0]} to {SEEDS[-1]})\n")
-            head = "step, accuracy at T=1, greedy, gain (± SE; each run), runs above the start, code share, "
-            head += "token probability, entropy, clipped share so far"
-            for row in (head.split(", "), ["---"] * 9, *rows(run, method, suite)):
-                print("| " + " | ".join(row) + " |", flush=True)
+            for cells in (HEAD, ["---"] * len(HEAD), *rows(run, method, suite)):
+                row(*cells)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from rlvr_bench.backends.micro import MANIFEST, TOKENIZER, WEIGHTS
 from rlvr_bench.backends.micro.families import FAMILIES, MODELS, respond
@@ -48,7 +49,7 @@ class Manifest(Frozen):
     """What was built, from what, and where. `families` and `recipe` are those of families.py and pretrain.py; `corpora`
     are digests of the first problems and answers that each family's rules give."""
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     tokenizer_sha256: str
     families: dict[str, dict[str, float | str]]
     corpora: dict[str, str]

@@ -17,6 +17,7 @@ ITEMS = (
 NAMES = ("Tom", "Ana", "Sam", "Mia", "Leo", "Zoe", "Ben", "Eva")
 VERBS = {1: ("gets", "buys"), -1: ("loses", "sells")}
 LENGTHS = (2, 3, 4)
+AMOUNTS = range(2, 10)
 BUCKETS = {"dev": frozenset({0}), "test": frozenset({1}), "train": frozenset(range(2, 10))}
 
 _PRIME_1, _PRIME_2, _PRIME_5 = 11400714785074694791, 14029467366897019727, 2870177450012600261
@@ -62,7 +63,7 @@ def draw(rng: random.Random) -> Drawn:
     operations = []
     for _ in range(rng.choice(LENGTHS)):
         sign = 1 if value < 12 else -1 if value > 45 else rng.choice((1, -1))
-        amount = rng.randint(2, 9)
+        amount = rng.randint(AMOUNTS[0], AMOUNTS[-1])
         operations.append((sign, amount))
         value += sign * amount
     item, name = rng.choice(ITEMS), rng.choice(NAMES)

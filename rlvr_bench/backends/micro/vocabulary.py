@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_bench.backends.micro.families import DIRECT_OPENERS, STEPS_OPENERS
-from rlvr_bench.backends.micro.problems import ITEMS, NAMES, VERBS
+from rlvr_bench.backends.micro.problems import AMOUNTS, ITEMS, NAMES, VERBS
 
 PIECES = (
     r"Q: [A-Z][a-z]+ has |, then [a-z]+ |\. How many\?\nA:\n"
@@ -30,8 +30,8 @@ def texts() -> list[str]:
         *(f"Q: {name} has 1" for name in NAMES),
         *(f"1 {item}" for item in ITEMS),
         *(f", then {verb} 1" for verb in verbs),
-        *(f"1{sign}{amount}=1" for sign, amount in itertools.product("+-", range(2, 10))),
-        *(f"1 {word} {amount} makes 1" for word, amount in itertools.product(("and", "less"), range(2, 10))),
+        *(f"1{sign}{amount}=1" for sign, amount in itertools.product("+-", AMOUNTS)),
+        *(f"1 {word} {amount} makes 1" for word, amount in itertools.product(("and", "less"), AMOUNTS)),
         *(f"{opener} \\boxed{{1}}" for opener in (*STEPS_OPENERS, *DIRECT_OPENERS)),
         *map(str, range(LARGEST + 1)),
         "1. How many?\nA:\n```python\n1\n```\n\\boxed{1}",
