@@ -1,5 +1,6 @@
 """Text: is an answer right, and how was it written? The same for rewards, voting, evaluation and rescoring."""
 
+from rlvr_bench.scoring.counts import majorities, majority_right, pass_at
 from rlvr_bench.scoring.grader import (
     EXACT,
     GRADER_VERSION,
@@ -36,6 +37,9 @@ __all__ = [
     "grade_response",
     "grade_responses",
     "keep_verdicts",
+    "majorities",
+    "majority_right",
+    "pass_at",
     "prepare",
     "tallied",
 ]
