@@ -1,6 +1,7 @@
-"""Finding and loading suites, model cards, methods, presets and prompts, by name or by path."""
+"""Finding and loading suites, model cards, methods, presets, prompts and data sets, by name or by path."""
 
-from rlvr_bench.catalog.cards import card_of, load_card, plain
+from rlvr_bench.catalog.cards import card_of, load_card, plain, template_names
+from rlvr_bench.catalog.data_sets import data_set_names, load_data_set
 from rlvr_bench.catalog.files import folder, load_yaml, names
 from rlvr_bench.catalog.methods import load_method, method_names
 from rlvr_bench.catalog.presets import load_preset
@@ -8,8 +9,10 @@ from rlvr_bench.catalog.suites import load_prompt, load_suite
 
 __all__ = [
     "card_of",
+    "data_set_names",
     "folder",
     "load_card",
+    "load_data_set",
     "load_method",
     "load_preset",
     "load_prompt",
@@ -18,4 +21,5 @@ __all__ = [
     "method_names",
     "names",
     "plain",
+    "template_names",
 ]

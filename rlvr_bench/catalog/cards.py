@@ -1,10 +1,48 @@
-"""Model cards by name or by path, and which built-in card knows a model."""
+"""Model cards by name or by path, their chat templates, and which built-in card knows a model."""
 
 import functools
+import json
+from pathlib import Path
+from typing import Any
 
 from rlvr_bench.catalog.files import is_path, load_yaml, names, resolve
 from rlvr_bench.errors import FileFormatError
+from rlvr_bench.plugins import did_you_mean
 from rlvr_bench.schema.card import Card
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+COMPLETED_BY = {"begin": "bos_token", "default_system": "system", "instruction": "instruction", "opening": "opening"}
+"""Variables of our templates, and the keys of a card that they stand for."""
+
+
+def template_names() -> list[str]:
+    """Return the names of the program's chat templates."""
+    return sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
+
+
+def _with_template(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return a card's data with the chat template that it names written out, completed by the card's own words."""
+    name = data.get("template")
+    if name is None:
+        idle = [key for key in COMPLETED_BY.values() if data.get(key)]
+        if idle:
+            raise FileFormatError(
+                f"{idle[0]} completes a template of the program, and the card names none",
+                where=str(path),
+                hint="template: " + ", ".join(template_names()),
+            )
+        return data
+    if name not in template_names():
+        raise FileFormatError(
+            f"unknown template {name!r}{did_you_mean(str(name), template_names())}",
+            where=str(path),
+            hint="templates: " + ", ".join(template_names()) + "; or chat_template: with a text of your own",
+        )
+    if "chat_template" in data:
+        raise FileFormatError("template and chat_template exclude each other", where=str(path))
+    words = {variable: data.get(key, "") for variable, key in COMPLETED_BY.items()}
+    prelude = "".join(f"{{%- set {v} = {json.dumps(text, ensure_ascii=True)} -%}}" for v, text in words.items())
+    return {**data, "chat_template": prelude + (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8").strip()}
 
 
 def load_card(reference: str) -> Card:
@@ -13,7 +51,7 @@ def load_card(reference: str) -> Card:
     A family belongs to one lineage: a card that puts a known family elsewhere would turn one lineage into two.
     """
     path = resolve("model", reference)
-    card = load_yaml(path, Card)
+    card = load_yaml(path, Card, functools.partial(_with_template, path=path))
     if is_path(reference):
         for known in _known_cards().values():
             if known.family == card.family and known.lineage != card.lineage:

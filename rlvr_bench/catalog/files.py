@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from rlvr_bench.errors import FileFormatError, NotFoundError
 from rlvr_bench.plugins import did_you_mean
 
-Kind = Literal["suite", "model", "method", "preset", "prompt"]
+Kind = Literal["suite", "model", "method", "preset", "prompt", "data-set"]
 Model = TypeVar("Model", bound=BaseModel)
 
 _PACKAGE = Path(__file__).parents[1]
@@ -18,7 +18,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 def folder(kind: Kind) -> Path:
     """Return where the built-in files of a kind lie: in the installed package, or in a checkout."""
-    name = "model_cards" if kind == "model" else f"{kind}s"
+    name = {"model": "model_cards", "data-set": "data_sets"}.get(kind, f"{kind}s")
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 

@@ -9,7 +9,7 @@ from rlvr_bench.catalog.methods import load_method
 from rlvr_bench.catalog.presets import with_preset
 from rlvr_bench.errors import FileFormatError
 from rlvr_bench.schema.prompt import Prompt
-from rlvr_bench.schema.suite import Suite, TrainingSettings
+from rlvr_bench.schema.suite import ProblemSet, Suite, TrainingSettings
 
 
 def load_suite(reference: str) -> Suite:
@@ -30,7 +30,11 @@ def load_suite(reference: str) -> Suite:
         role: None if name is None else _beside(beside, (name,))[0]
         for role, name in (("control", suite.control), ("reference", suite.reference))
     }
-    suite = suite.model_copy(update={"models": models, "prompts": prompts, **arms})
+    own = {
+        "tasks": tuple(t.model_copy(update={"problems": _problems_beside(beside, t.problems)}) for t in suite.tasks),
+        "training_problems": _problems_beside(beside, suite.training_problems),
+    }
+    suite = suite.model_copy(update={"models": models, "prompts": prompts, **arms, **own})
     for name in suite.models:
         load_card(name)
     for name in suite.prompts:
@@ -49,6 +53,16 @@ def load_suite(reference: str) -> Suite:
 def _beside(folder: Path, references: tuple[str, ...]) -> tuple[str, ...]:
     """Return references in which a path lies relative to the suite that names it."""
     return tuple(str(folder / name) if is_path(name) else name for name in references)
+
+
+def _problems_beside(folder: Path, problems: ProblemSet) -> ProblemSet:
+    """Return problems whose files, where they have some, lie relative to the suite that names them."""
+    if is_path(problems.source):
+        return problems.model_copy(update={"source": str(folder / problems.source)})
+    path = problems.arguments.get("path")
+    if problems.source != "file" or not isinstance(path, str):
+        return problems
+    return problems.model_copy(update={"arguments": {**problems.arguments, "path": str(folder / path)}})
 
 
 def load_prompt(reference: str) -> Prompt:

@@ -155,6 +155,22 @@ class TaskFinding(Frozen):
     gains: dict[str, Gain]
 
 
+class TaskScore(Frozen):
+    """One model on one task, before training or after it (the mean over seeds); `samples` answers to each problem.
+
+    `average` is avg@k, the share right of all answers; `pass_at` pass@k for k up to the number of samples (Chen et al.
+    2021, unbiased); `majority` maj@k by k.
+    """
+
+    model: str
+    task: str
+    arm: str
+    samples: int
+    average: float
+    pass_at: dict[int, float] = Field(default_factory=dict)
+    majority: dict[int, float] = Field(default_factory=dict)
+
+
 class StageFailure(Frozen):
     """A stage without a result, for the report."""
 
@@ -187,6 +203,7 @@ class Report(Frozen):
     lineages: tuple[LineageFinding, ...]
     models: tuple[ModelFinding, ...]
     tasks: tuple[TaskFinding, ...]
+    scores: tuple[TaskScore, ...] = ()
     not_tested: tuple[str, ...]
     not_measured: tuple[str, ...]
     assumptions: tuple[str, ...]

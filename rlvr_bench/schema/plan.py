@@ -30,10 +30,14 @@ class Cell(Frozen):
 
 class _Inputs(Frozen):
     card: Card
+    device: Literal["cpu", "cuda"] = "cpu"
 
     def computed(self) -> dict[str, Any]:
-        """Return all that the result depends on, as JSON values: what is expected of a model is not part of it."""
-        return self.model_dump(mode="json", exclude={"card": {"expected"}})
+        """Return all that the result depends on, as JSON values: what is said of a model is not part of it."""
+        found = {**self.model_dump(mode="json"), "card": self.card.computed()}
+        if self.device == "cpu":
+            del found["device"]
+        return found
 
 
 class PrepareInputs(_Inputs):
@@ -46,6 +50,10 @@ class PrepareInputs(_Inputs):
     batch_size: int = Field(default=128, ge=1)
     sampling_seed: int
 
+    def computed(self) -> dict[str, Any]:
+        """Return all that the result depends on."""
+        return {**super().computed(), "problems": [wanted.computed() for wanted in self.problems]}
+
 
 class Prepared(Frozen):
     """Labels that a preparation made: its stage's digest, and which of them a training uses."""
@@ -56,7 +64,8 @@ class Prepared(Frozen):
 
 class TrainInputs(_Inputs):
     """All that decides what a training stage computes. `save_at` are steps whose weights are kept too; `replay` says
-    whether the saved rollouts are scored again, which a reward that is known not to replay is spared."""
+    whether the saved rollouts are scored again, which a reward that is known not to replay is spared. Training problems
+    that match one of `tested` are left out."""
 
     kind: Literal["train"] = "train"
     rewards: tuple[RewardSpec, ...]
@@ -68,6 +77,7 @@ class TrainInputs(_Inputs):
     example: Example | None = None
     save_at: tuple[int, ...] = ()
     replay: bool = True
+    tested: tuple[ProblemSet, ...] = ()
 
     def computed(self) -> dict[str, Any]:
         """Return all that the result depends on; what a method leaves at its default is not named.
@@ -76,10 +86,15 @@ class TrainInputs(_Inputs):
         """
         found = super().computed()
         del found["replay"]
-        for name in ("prepared", "example", "save_at"):
+        for name in ("problems", "tested"):
+            found[name] = [wanted.computed() for wanted in getattr(self, name)]
+        for name in ("prepared", "example", "save_at", "tested"):
             if not found[name]:
                 del found[name]
-        for name in ("clip_high", "importance", "mask_truncated", "optimizer", "passes"):
+        for name in (
+            *("clip_high", "importance", "mask_truncated", "optimizer", "passes"),
+            *("micro_batch", "sampling_batch"),
+        ):
             if found["settings"][name] == TrainingSettings.model_fields[name].default:
                 del found["settings"][name]
         return found
@@ -88,6 +103,7 @@ class TrainInputs(_Inputs):
         """Return what decides the weights: which of them are kept on the way does not."""
         found = self.computed()
         found.pop("save_at", None)
+        found.pop("tested", None)  # which problems are left out is seen in the problems that are not
         if self.prepared:
             found["prepared"] = self.prepared.labels  # its digest is of one machine; seeds are of all
         return found
@@ -105,6 +121,12 @@ class EvaluateInputs(_Inputs):
     sampling_seed: int
     step: int | None = None
     prompt: Prompt | None = None
+
+    def computed(self) -> dict[str, Any]:
+        """Return all that the result depends on."""
+        found = super().computed()
+        found["task"]["problems"] = self.task.problems.computed()
+        return found
 
 
 Inputs = Annotated[TrainInputs | EvaluateInputs | PrepareInputs, Field(discriminator="kind")]
@@ -149,7 +171,7 @@ class Range(Frozen):
 
 
 class Estimate(Frozen):
-    """What a plan costs and what it can see; unknown is None, never zero.
+    """What a plan costs and what it can see; unknown is None, never zero. `gpu_hours` are of one A100.
 
     `visible_gain*` are proportions: the smallest true gain that would be declared above the margin
     in one lineage with 80 % power.
@@ -157,6 +179,8 @@ class Estimate(Frozen):
 
     stages: int
     cpu_seconds: Range | None
+    gpu_hours: Range | None = None
+    download_bytes: float = 0.0
     disk_bytes: Range
     visible_gain: float
     visible_gain_over_control: float | None
@@ -186,7 +210,13 @@ class Plan(Frozen):
     def digest(self) -> str:
         """Return the digest that names the run folder: the science and the environment.
 
-        Whether a reward was seen not to replay is no part of it: a flaky one would then start a new run each time.
+        Whether a reward was seen not to replay is no part of it: a flaky one would then start a new run each time. Nor
+        is where a file of problems lies, of which the plan holds the digest.
         """
-        unseen: Any = {"estimate": True, "unreplayable": True, "stages": {"__all__": {"inputs": {"replay"}}}}
-        return digest(self.model_dump(mode="json", exclude=unseen))
+        unseen: Any = {"estimate": True, "unreplayable": True, "stages": {"__all__": {"inputs"}}}
+        found = self.model_dump(mode="json", exclude=unseen)
+        suite = self.suite
+        found["suite"]["training_problems"] = suite.training_problems.computed()
+        for written, task in zip(found["suite"]["tasks"], suite.tasks, strict=True):
+            written["problems"] = task.problems.computed()
+        return digest(found)

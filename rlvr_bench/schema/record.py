@@ -14,7 +14,8 @@ class Outcome(Frozen):
     """Counts of one problem's attempts; every published number is a sum of these.
 
     `unparsed`: no answer found; `math_verify`: graded by math-verify; `timed_out`: no verdict in time, counted as
-    wrong; the rest was graded by our own reader.
+    wrong; the rest was graded by our own reader. `majority`: maj@k by k, whether the most frequent
+    answer of k attempts is right, the mean over the attempts cut into groups of k.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Outcome(Frozen):
     truncated: int = Field(ge=0)
     math_verify: int = Field(default=0, ge=0)
     timed_out: int = Field(default=0, ge=0)
+    majority: dict[int, float] = Field(default_factory=dict)
     behaviour: dict[str, int] = Field(default_factory=dict)
 
 
@@ -91,7 +93,9 @@ class Training(Frozen):
 
     `replayed_differently` counts saved rollouts whose reward, computed again from the file, is not the same number;
     None where it was not tried.
-    `kept` are the digests of the weights of earlier steps, by step.
+    `kept` are the digests of the weights of earlier steps, by step. `left_out` are training problems that are tested,
+    with the tested problem that each is; `unusable` are those that came up and could not be used: their prompt is too
+    long, or their gold answer, where it is needed, cannot be graded.
     """
 
     steps: tuple[StepHealth, ...]
@@ -102,6 +106,8 @@ class Training(Frozen):
     checkpoint_sha256: str
     kept: dict[int, str] = Field(default_factory=dict)
     grading: Grading = Grading()
+    left_out: dict[str, str] = Field(default_factory=dict)
+    unusable: tuple[str, ...] = ()
 
 
 class Purity(Frozen):

@@ -1,21 +1,58 @@
 """A suite: everything scientific about a validation except the method."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rlvr_bench.schema.base import Frozen, Name
+from rlvr_bench.schema.card import Commit
+from rlvr_bench.schema.dataset import DataSet
 
 RESERVED = ("train", "step-", "labels-")
 """How the names of stages begin that are no tasks."""
 
 
+class Pin(Frozen):
+    """Which problems exactly: made when a plan is, and frozen there.
+
+    From the hub: `commit` and the `files` read at it, as `data` says. From a folder or file of one's own: `sha256`, the
+    digest of the problems as they are asked (not of the file's bytes), wherever the file lies.
+    """
+
+    origin: Literal["hub", "folder", "file"]
+    data: DataSet | None = None
+    commit: Commit | None = None
+    repository: str | None = None
+    files: tuple[str, ...] = ()
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
 class ProblemSet(Frozen):
-    """Problems by the name of their source, with the source's own arguments."""
+    """The first `count` problems of a source: a generator with its arguments, a data set by name or by the path of its
+    YAML file, or `file` with the path of a JSON Lines file."""
 
     source: str
     count: int = Field(ge=2)
     arguments: dict[str, str | int] = Field(default_factory=dict)
+    pin: Pin | None = None
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write a pin only where there is one: generated problems need none."""
+        found: dict[str, Any] = write(self)
+        if self.pin is None:
+            found.pop("pin", None)
+        return found
+
+    def computed(self) -> dict[str, Any]:
+        """Return what decides the problems: where a file with a known digest lies does not."""
+        found: dict[str, Any] = self.model_dump(mode="json")
+        if self.pin and self.pin.sha256:
+            found["pin"] = {"sha256": self.pin.sha256}
+            found["arguments"].pop("path", None)
+        if self.pin and self.pin.data:
+            found["source"] = self.pin.data.name
+        return found
 
 
 class Sampling(Frozen):
@@ -52,7 +89,9 @@ class TrainingSettings(Frozen):
     Learning rate per update, `kl` is beta. `sgd` (no momentum) moves by the gradient itself, up to `max_grad_norm`;
     Adam's steps do not depend on its size. `clip` is epsilon of the ratio, `clip_high` its upper side where it differs
     (DAPO, Yu et al. 2025). `importance`: the ratio of each token, or of the whole sequence (GSPO, Zheng et al. 2025).
-    `mask_truncated` leaves completions that were cut off out of the loss.
+    `mask_truncated` leaves completions that were cut off out of the loss. `micro_batch`: completions in one forward
+    pass (default: all of an update), `sampling_batch`: completions sampled at once (default: all of a step); both bound
+    memory and leave the batch of an update as it is.
     """
 
     steps: int = Field(ge=1)
@@ -72,6 +111,8 @@ class TrainingSettings(Frozen):
     max_grad_norm: float = Field(default=1.0, gt=0)
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "dapo"
     advantage_scale: Literal["group", "batch", "none"] = "group"
+    micro_batch: int | None = Field(default=None, ge=1)
+    sampling_batch: int | None = Field(default=None, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_prompt_tokens: int = Field(gt=0)
@@ -99,6 +140,11 @@ class TrainingSettings(Frozen):
                 f"prompts_per_step x group_size = {rollouts} rollouts cannot be cut into "
                 f"updates_per_step = {self.updates_per_step} equal mini-batches"
             )
+        if self.micro_batch and (rollouts // self.updates_per_step) % self.micro_batch:
+            raise ValueError(
+                f"the {rollouts // self.updates_per_step} rollouts of an update cannot be cut into "
+                f"micro-batches of {self.micro_batch}"
+            )
         return self
 
 
@@ -125,7 +171,8 @@ class Suite(Frozen):
 
     `evaluate_at`: steps, before the last, after which the method's weights are evaluated too. `prompts`: other
     prompts under which the untouched models are evaluated, with `prompt_samples` samples a problem.
-    `label_problems`: how many of the training problems a preparation labels; all, where it is not given.
+    `label_problems`: how many of the training problems a preparation labels; all, where it is not given. `device: cuda`
+    trains in mixed precision (weights in float32, computing in bfloat16) and evaluates in bfloat16.
     """
 
     schema_version: Literal[1]
@@ -134,7 +181,7 @@ class Suite(Frozen):
     title: str
     why: str
     rehearsal: bool = False
-    device: Literal["cpu"]
+    device: Literal["cpu", "cuda"]
     models: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(min_length=1)
     control: str | None

@@ -1,0 +1,259 @@
+"""Every card and suite: facts, prompts as golden texts, and the same token ids through TRL and through lm-eval."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rlvr_bench import catalog
+from rlvr_bench.backends.models import end_ids, prompt_ids
+from rlvr_bench.cli.inputs import plan_of
+from rlvr_bench.cli.shown import card_as_yaml, data_set_as_yaml, prompt_of
+from rlvr_bench.errors import FileFormatError
+from rlvr_bench.schema.plan import EvaluateInputs, TrainInputs
+from tests.fakes import planned
+from tests.tiny_models import tokenizer
+
+CARDS = catalog.names("model")
+HUB = [name for name in CARDS if not name.startswith("micro-")]
+SUITES = catalog.names("suite")
+GOLDEN = Path(__file__).parent / "golden" / "prompts.json"
+PROBLEM = "What is $\\frac{1}{2}$ of 10?"
+
+PAPER = {
+    "qwen2.5-math-7b": "qwen", "qwen2.5-math-1.5b": "qwen", "qwen2.5-7b": "qwen", "qwen2.5-1.5b": "qwen",
+    "llama-3.1-8b": "llama", "llama-3.1-8b-instruct": "llama",
+    "llama-3.2-3b": "llama", "llama-3.2-3b-instruct": "llama",
+    "olmo-2-1124-7b": "olmo", "olmo-2-1124-7b-sft": "olmo",
+}  # fmt: skip
+TRAINED = {"qwen2.5-math-7b-instruct", "qwen2.5-7b-instruct", "llama-3.1-tulu-3-8b"}
+RELEASES = {
+    "qwen3",
+    "gemma-2",
+    "gemma-3",
+    "mistral",
+    "deepseek-math",
+    "phi-4",
+    "smollm2",
+    "granite-3.3",
+    "falcon3",
+    "yi-1.5",
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card(name) -> None:
+    card = catalog.load_card(name)
+    assert card.name == name
+    assert catalog.card_of(name.upper()) == card
+    own = yaml.safe_load((catalog.folder("model") / f"{name}.yaml").read_text(encoding="utf-8"))
+    for key in ("licence", "gated", "released", "data_until", "based_on"):
+        if name in HUB and own[key] is not None and key != "based_on":
+            assert key in card.sources, f"{key} is said without a source"
+    assert all(band.source or name not in HUB for band in card.expected.values())
+    assert prompt_of(card, PROBLEM).count(PROBLEM) == 1
+    if card.weights.source == "hub":
+        assert card.weights.commit is None and card.weights.revision == "main", (
+            "a commit is looked up, never written down"
+        )
+        assert card.name == card.weights.repository.split("/")[1].lower()
+        assert card.context_tokens >= 4096 and card.parameters > 100_000_000
+
+
+def test_the_models_that_must_be_there() -> None:
+    cards = {name: catalog.load_card(name) for name in CARDS}
+    assert {name: cards[name].lineage for name in PAPER} == PAPER
+    assert {name for name in HUB if cards[name].tuning == "rl"} >= TRAINED
+    assert {cards[name].family for name in HUB} >= RELEASES
+    assert len({cards[name].lineage for name in HUB}) >= 11
+    of_family: dict[str, set[str]] = {}
+    for card in cards.values():
+        of_family.setdefault(card.family, set()).add(card.lineage)
+    assert all(len(lineages) == 1 for lineages in of_family.values())
+
+
+def test_prompts_are_the_golden_ones() -> None:
+    """What every model is asked, letter by letter. `RLVR_BENCH_GOLDEN=1` writes the file anew."""
+    found = {name: prompt_of(catalog.load_card(name), PROBLEM) for name in HUB}
+    if os.environ.get("RLVR_BENCH_GOLDEN") == "1":
+        GOLDEN.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert found == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_the_paper_models_are_asked_as_the_paper_did() -> None:
+    asked = {name: prompt_of(catalog.load_card(name), "Q?") for name in PAPER}
+    boxed = "Please reason step by step, and put your final answer within \\boxed{}."
+    for name in ("qwen2.5-math-7b", "qwen2.5-math-1.5b"):
+        assert asked[name].startswith(f"<|im_start|>system\n{boxed}<|im_end|>\n<|im_start|>user\nQ?<|im_end|>\n")
+    for name in ("qwen2.5-7b", "qwen2.5-1.5b", "llama-3.1-8b-instruct", "llama-3.2-3b-instruct", "olmo-2-1124-7b-sft"):
+        assert "boxed" not in asked[name]
+    for name in ("llama-3.1-8b", "llama-3.2-3b", "olmo-2-1124-7b"):
+        assert asked[name].endswith("This is the problem:\nQ?\nAssistant: <think>")
+        assert catalog.load_card(name).stop == ("</answer>",)
+
+
+def test_an_instruction_is_not_given_twice() -> None:
+    card = catalog.load_card("gemma-2-2b-it")
+    assert prompt_of(card, "Q?").count("\\boxed{}") == 1
+    assert prompt_of(card, "Put it in \\boxed{}.").count("\\boxed{}") == 1
+
+
+SPECIAL = re.compile(r"<\|[a-z_]+\|>|<｜[^｜]+｜>|</?(?:s|bos|eos|start_of_turn|end_of_turn)>|\[/?INST\]")
+
+
+@pytest.mark.parametrize("name", CARDS)
+@pytest.mark.parametrize("adds_bos", [True, False])
+def test_trl_and_lm_eval_feed_the_same_tokens(name, adds_bos, monkeypatch) -> None:
+    """With a tokenizer that has the card's own special tokens and, as Llama's does, puts its bos before a bare text."""
+    from rlvr_bench.backends import lm_eval as ours
+
+    card = catalog.load_card(name)
+    asked = prompt_of(card, PROBLEM)
+    found = dict.fromkeys([*SPECIAL.findall(card.chat_template), *card.end_tokens, "<|endoftext|>"])
+    own = tokenizer(card.bos_token or "<|startoftext|>", "<|endoftext|>", list(found), adds_bos=adds_bos)
+    own.chat_template = card.chat_template
+    by_trl = prompt_ids(own, PROBLEM)
+    inputs = next(s.inputs for s in planned("ttrl").stages if isinstance(s.inputs, EvaluateInputs))
+    model = ours.load_model(inputs.card)
+    lm = ours._language_model(model, own, inputs.model_copy(update={"card": card}), completions=None)
+    text = lm.apply_chat_template([{"role": "user", "content": PROBLEM}], add_generation_prompt=True)
+    ids, mask = lm.encoded([text])
+    assert text == asked
+    assert ids[0].tolist() == by_trl
+    assert mask.all()
+    if card.bos_token:
+        bos = own.convert_tokens_to_ids(card.bos_token)
+        assert by_trl[0] == bos
+        assert by_trl.count(bos) == asked.count(card.bos_token) == 1
+    assert own.decode(by_trl) == asked
+    assert own.eos_token_id in end_ids(own, card)
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_what_show_prints_loads_again(name, tmp_path) -> None:
+    card = catalog.load_card(name)
+    text = card_as_yaml(card)
+    path = tmp_path / "again.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert catalog.load_card(str(path)) == card
+    assert text.count("# unknown") == sum(getattr(card, k) is None for k in (
+        "licence", "gated", "released", "data_until", "based_on", "tuning", "thinking"))  # fmt: skip
+
+
+def test_templates_and_their_words(tmp_path) -> None:
+    text = card_as_yaml(catalog.load_card("qwen2.5-0.5b"))
+
+    def refused(change: tuple[str, str], match: str) -> None:
+        path = tmp_path / "bad.yaml"
+        path.write_text(text.replace(*change), encoding="utf-8")
+        with pytest.raises(FileFormatError, match=match):
+            catalog.load_card(str(path))
+
+    refused(("template: chatml", "template: chatm"), "unknown template 'chatm'; did you mean 'chatml'")
+    refused(("template: chatml", 'template: chatml\nchat_template: "x"'), "exclude each other")
+    refused(("template: chatml", 'chat_template: "x"'), "system completes a template")
+    refused(("lineage: qwen", "lineage: mine"), "is of lineage 'qwen'")
+    refused(("Qwen/Qwen2.5-0.5B", "../../etc"), "repository")
+    refused(("sources:", "sources:\n  licens: x"), "no field of a card")
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite(name) -> None:
+    suite = catalog.load_suite(name)
+    cards = [catalog.load_card(model) for model in suite.models]
+    assert suite.name == name
+    assert suite.why
+    settings = suite.training
+    for card in cards:
+        assert settings.max_prompt_tokens + settings.max_completion_tokens <= card.context_tokens
+    if name.startswith("micro"):
+        return
+    deciding = [task for task in suite.tasks if task.deciding]
+    assert sum(task.problems.count for task in deciding) >= 300
+    assert {task.sampling.temperature for task in suite.tasks} == {0.6}
+    assert (suite.control, suite.reference) == ("random", "ground-truth")
+    names = {task.name for task in suite.tasks}
+    assert "clean" in names and not {"amc23", "amc83"} <= names
+    models = [sum(card.lineage == lineage for card in cards) for lineage in {card.lineage for card in cards}]
+    if name != "smoke":
+        assert len(suite.seeds) >= (2 if min(models) >= 2 else 3)
+        assert all((t.sampling.samples_before, t.sampling.samples_after) == (32, 16) for t in suite.tasks)
+        assert len(models) >= 3
+
+
+def test_what_the_suites_are() -> None:
+    standard, small, zoo, smoke = (catalog.load_suite(name) for name in ("standard", "small", "zoo", "smoke"))
+    assert set(standard.models) == set(PAPER)
+    t = standard.training
+    assert (t.prompts_per_step, t.group_size, t.updates_per_step, t.learning_rate, t.steps) == (64, 16, 8, 5e-7, 300)
+    assert (t.adam_beta1, t.adam_beta2, t.clip, t.kl, t.max_completion_tokens) == (0.9, 0.95, 0.2, 0.0, 3072)
+    assert max(catalog.load_card(m).parameters for m in small.models) < 3.3e9
+    assert {catalog.load_card(m).lineage for m in zoo.models} == {catalog.load_card(n).lineage for n in HUB}
+    assert (smoke.training.steps, len(smoke.models)) == (20, 2)
+    assert "10,000 A100-hours" in standard.why
+
+
+@pytest.mark.parametrize("name", [s for s in SUITES if not s.startswith("micro")])
+@pytest.mark.parametrize("method", ["ttrl", "majority-vote", "one-shot"])
+def test_a_plan_without_a_network(name, method, tmp_path, monkeypatch) -> None:
+    from rlvr_bench.backends import hub
+
+    def nowhere(kind, repository, revision):
+        raise hub.UnreachableError("the hub cannot be reached", where="here")
+
+    monkeypatch.setattr(hub, "look_up", nowhere)
+    found = plan_of(method, name, runs=tmp_path)
+    cost = found.plan.estimate
+    assert cost.gpu_hours is not None and cost.gpu_hours.low < cost.gpu_hours.high
+    assert cost.visible_gain > 0.02 and cost.visible_gain_over_control is not None
+    assert [fault.exit_code for fault in found.faults] == [4]
+    assert "models and data sets are not in the local cache" in found.faults[0].message
+    assert {s.inputs.device for s in found.plan.stages} == {"cuda"}
+    assert not list(tmp_path.iterdir())
+    if name == "standard" and method == "majority-vote":
+        assert 3_000 < cost.gpu_hours.low < 10_000 < cost.gpu_hours.high < 30_000
+    for stage in found.plan.stages:
+        if isinstance(stage.inputs, TrainInputs) and stage.cell.arm == "ground-truth":
+            assert stage.inputs.tested == tuple(t.problems for t in found.plan.suite.tasks)
+
+
+def test_dapo_is_refused_where_stop_strings_would_pass_for_truncation(tmp_path, monkeypatch) -> None:
+    from rlvr_bench.backends import hub
+    from rlvr_bench.errors import UsageError
+
+    monkeypatch.setattr(hub, "look_up", lambda *_: (_ for _ in ()).throw(hub.UnreachableError("away")))
+    with pytest.raises(UsageError, match="stop strings for truncated"):
+        plan_of("ground-truth-dapo", "standard", runs=tmp_path)
+
+
+def test_new_card_and_suite(tmp_path) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    bench = [sys.executable, "-m", "rlvr_bench.cli.app"]
+    for kind, name, files in (
+        ("card", "my-7b.v1", "my-7b.v1.yaml\ntest_my_7b_v1.py\n"),
+        ("suite", "mine", "mine.yaml\ntest_mine.py\n"),
+    ):
+        done = run(*bench, "new", kind, name)
+        assert (done.returncode, done.stdout) == (0, files), done.stderr
+        assert run(*bench, "new", kind, name).returncode == 2
+    assert run(*bench, "new", "card", "qwen2.5-7b").returncode == 2
+    tests = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "3 passed" in tests.stdout, tests.stdout
+    shown = run(*bench, "show", "card", "./my-7b.v1.yaml")
+    assert "put your final answer within \\boxed{}.<|im_end|>" in shown.stdout
+    assert run(*bench, "show", "suite", "./mine.yaml").returncode == 0
+
+
+@pytest.mark.parametrize("name", catalog.data_set_names())
+def test_a_data_set(name) -> None:
+    data = catalog.load_data_set(name)
+    assert data.name == name
+    assert data.hub is not None
+    assert yaml.safe_load(data_set_as_yaml(data))["name"] == name
