@@ -9,6 +9,7 @@ from rlvr_bench import __version__
 from rlvr_bench.diagnostics import flags as flagging
 from rlvr_bench.diagnostics.flags import Baseline, Circumstances
 from rlvr_bench.diagnostics.health import share, why_excluded, why_unhealthy
+from rlvr_bench.diagnostics.scores import task_scores
 from rlvr_bench.errors import NothingMeasuredError
 from rlvr_bench.judgement.elicitation import Elicited, net_elicitation
 from rlvr_bench.judgement.evidence import Evidence, ModelResults
@@ -17,7 +18,7 @@ from rlvr_bench.judgement.sides import Question
 from rlvr_bench.judgement.verdicts import Judged, by_task, gain_alone, judge
 from rlvr_bench.runs import store
 from rlvr_bench.runs.layout import RunFolder
-from rlvr_bench.schema.finding import ModelFinding, Report, StageFailure, Verdict, VerdictWord
+from rlvr_bench.schema.finding import ModelFinding, Report, StageFailure, TaskScore, Verdict, VerdictWord
 from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import BASELINE, PROMPT, EvaluateInputs, Plan, TrainInputs
 from rlvr_bench.schema.record import Evaluation, Labelling, Outcome, Record, Training
@@ -113,6 +114,7 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
         tasks=by_task(
             _evidence(plan, kept, plan.suite.tasks), question, {task.name: task.deciding for task in plan.suite.tasks}
         ),
+        scores=scores(measured, method),
         not_tested=not_tested,
         not_measured=tuple(m.name for m in models if m not in measured),
         assumptions=judged.assumptions if judged else (),
@@ -125,6 +127,17 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
         samples_after=min(task.sampling.samples_after for task in tasks),
     )
     return report.model_copy(update={"flags": flagging.find(report, _circumstances(plan, report, measured), rule)})
+
+
+def scores(models: Sequence[ModelData], method: str) -> tuple[TaskScore, ...]:
+    """Return avg@k, pass@k and maj@k of each model on each task, before training and after it."""
+    found = []
+    for m in models:
+        for task, before in m.before.items():
+            found.append(task_scores(m.name, task, BASELINE, [before]))
+            after = [e[task] for e in m.after[method] if task in e]
+            found += [task_scores(m.name, task, method, after)] if after else []
+    return tuple(found)
 
 
 def _evidence(plan: Plan, models: Sequence[ModelData], tasks: Sequence[TaskSpec]) -> Evidence:

@@ -176,7 +176,7 @@ def test_a_suite_by_path_finds_its_cards_beside_it(tmp_path: Path, monkeypatch) 
     card = (catalog.folder("model") / "micro-qwen-a.yaml").read_text()
     (tmp_path / "card.yaml").write_text(card.replace("name: micro-qwen-a", "name: my-qwen"))
     monkeypatch.chdir("/")
-    plan = plan_of("python", str(tmp_path / "mine.yaml"))
+    plan = plan_of("python", str(tmp_path / "mine.yaml")).plan
     assert plan.suite.models == ("my-qwen", "micro-olmo-a")
     for old, new, words in (
         ("source: micro-arithmetic", "source: nothing", "unknown problem source"),

@@ -27,7 +27,18 @@ LAYERS = [
 ]
 LEVEL = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}
 GRADING = {"math_verify", "latex2sympy2_extended", "sympy"}
-HEAVY = {"torch", "transformers", "trl", "vllm", "lm_eval", "datasets", "accelerate", "pyarrow"} | GRADING
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "vllm",
+    "lm_eval",
+    "datasets",
+    "accelerate",
+    "pyarrow",
+    "huggingface_hub",
+    "httpx2",
+} | GRADING
 BANNED = {"utils", "common", "helpers", "misc"}
 MAX_LINES = 400
 

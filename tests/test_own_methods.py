@@ -217,7 +217,7 @@ def test_code_that_a_method_uses_is_part_of_its_digest_wherever_it_lies(tmp_path
         for name in [m for m in sys.modules if m.startswith(("apart", "rlvr_bench_method_"))]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        return plan_of("apart.idea:reward", "micro").digest, plan_of("./beside.py", "micro").digest
+        return plan_of("apart.idea:reward", "micro").plan.digest, plan_of("./beside.py", "micro").plan.digest
 
     write(tmp_path / "apart" / "limits.py", "def most():\n    return 40\n")
     first = digests()
@@ -257,21 +257,26 @@ def test_a_label_is_prepared_and_ground_truth_is_gold(tmp_path: Path, reward, pr
 
 def test_gold_answers_of_tested_problems_are_never_trained_on(tmp_path: Path) -> None:
     from rlvr_bench.backends.data import load_problems
-    from rlvr_bench.cli.inputs import plan_of
+    from rlvr_bench.cli.inputs import bring, plan_of
 
     suite = catalog.load_suite("micro")
     problem = load_problems(suite.tasks[0].problems)[3]
     head = "schema_version: 1\nname: mine\ntitle: t\nsource: s\nrewards: [{name: ground-truth}]\nlabels: true\n"
     quoted = problem.problem.upper().replace("\n", " \\n ")
     own = f'data: one-example\nexample: {{problem: "{quoted}", answer: "{problem.answer}"}}\n'
-    with pytest.raises(UsageError, match="gold answers of evaluation problems: 1 of its 1"):
+    with pytest.raises(UsageError, match="gold answer of an evaluation problem: its example example is test-31-"):
         plan_of(write(tmp_path / "mine.yaml", head + own), "micro")
     with pytest.raises(UsageError, match="there are 4000 training problems"):
         plan_of(write(tmp_path / "far.yaml", head + "data: one-example\nexample: {index: 4000}\n"), "micro")
     text = (catalog.folder("suite") / "micro.yaml").read_text()
     text = text.replace("count: 4000\n  arguments: {split: train", "count: 390\n  arguments: {split: test")
-    with pytest.raises(UsageError, match="390 of its 390"):
-        plan_of("python", write(tmp_path / "leak.yaml", text))  # its reference would
+    leaking = plan_of("python", write(tmp_path / "leak.yaml", text)).plan
+    with pytest.raises(UsageError, match="all 390 training problems are problems of the evaluation"):
+        bring(leaking, tmp_path, lambda _: None)
+    text = text.replace("count: 390", "count: 500")
+    told: list[str] = []
+    bring(plan_of("python", write(tmp_path / "some.yaml", text)).plan, tmp_path, told.append)
+    assert told == ["400 of 500 training problems are left out: they are problems of the evaluation"]
 
 
 def test_a_suites_files_lie_beside_it_and_where_is_no_part_of_the_plan(tmp_path: Path, monkeypatch) -> None:
@@ -289,9 +294,10 @@ def test_a_suites_files_lie_beside_it_and_where_is_no_part_of_the_plan(tmp_path:
         write(tmp_path / where / "ask.yaml", "schema_version: 1\nname: ask\ntitle: t\nsource: s\n")
     monkeypatch.chdir(tmp_path)
     one, other = plan_of("python", "a/suite.yaml"), plan_of("python", str(tmp_path / "b" / "suite.yaml"))
+    one, other = one.plan, other.plan
     assert one.digest == other.digest
     assert one.suite.prompts[0] == "ask" and one.control is not None and one.control.name == "flip"
-    assert plan_of("python", "a/suite.yaml", models=["micro-qwen-a"]).partial
+    assert plan_of("python", "a/suite.yaml", models=["micro-qwen-a"]).plan.partial
     for change, words in (
         ("control: ground-truth", "needs labels"),
         ("control: ./broken.py", "raised ZeroDivisionError"),

@@ -56,12 +56,14 @@ def generate(
     *,
     seed: tuple[object, ...],
     limit: int,
+    ends: Sequence[int],
     stops: Sequence[str] = (),
     **options: Any,
 ) -> list[dict[str, Any]]:
     """Return `text`, `tokens` and `truncated` of one completion for each row of left-padded prompt ids.
 
-    Text ends before a stop string and without the end token, which counts as a token.
+    Text ends before a stop string and without the end token, which counts as a token; `ends` are the ids of tokens that
+    end an answer.
     """
     import torch
     from lm_eval.models.utils_hf import stop_sequences_criteria
@@ -71,23 +73,40 @@ def generate(
         options["top_k"] = 0
     if stops:
         options["stopping_criteria"] = stop_sequences_criteria(tokenizer, list(stops), ids.shape[1], ids.shape[0])
-    end = tokenizer.eos_token_id
     with torch.inference_mode():
         out = model.generate(
             input_ids=ids,
             attention_mask=mask,
             max_new_tokens=limit,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=end,
+            eos_token_id=list(ends),
             use_cache=True,
             **options,
         )
     rows = []
     for tokens in out[:, ids.shape[1] :].tolist():
-        ended = end in tokens
-        length = tokens.index(end) + 1 if ended else len(tokens)
-        text = tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        length = next((i + 1 for i, token in enumerate(tokens) if token in ends), 0)
+        ended = length > 0
+        text = tokenizer.decode(tokens[:length] if ended else tokens, skip_special_tokens=True)
         found = [text.find(stop) for stop in stops if stop in text]
-        text = text[: min(found)] if found else text
-        rows.append({"text": text, "tokens": length, "truncated": not ended and not found})
+        if found:  # what follows in the batch is padding
+            length = len(up_to_stop(tokenizer, tokens[:length] if ended else tokens, stops))
+            text = text[: min(found)]
+        count = length or len(tokens)
+        rows.append({"text": text, "tokens": count, "truncated": not ended and not found})
     return rows
+
+
+def up_to_stop(tokenizer: Any, ids: list[int], stops: Sequence[str]) -> list[int]:
+    """Return a completion's tokens up to the one that completes a stop string; all, where there is none.
+
+    What follows it in a batch is padding, which would be counted, and trained on.
+    """
+    if not any(stop in tokenizer.decode(ids, skip_special_tokens=True) for stop in stops):
+        return ids
+    low, high = 1, len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        text = tokenizer.decode(ids[:middle], skip_special_tokens=True)
+        low, high = (low, middle) if any(stop in text for stop in stops) else (middle + 1, high)
+    return ids[:low]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_bench.backends.completions import Completions, generate
-from rlvr_bench.backends.data import load_problems
-from rlvr_bench.backends.models import load_model, load_tokenizer, prompt_ids
+from rlvr_bench.backends.data import is_gradable, load_problems
+from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer, prompt_ids
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import file_digest, write_text
 from rlvr_bench.schema.base import digest
@@ -23,17 +23,19 @@ def make_labels(inputs: PrepareInputs, folder: Path) -> Labelling:
     """Sample the untouched model on every problem and leave its labels in `folder`, one JSON line a problem.
 
     A label is the most frequent answer of `samples`, by equality of answers; a tie goes to the answer that came
-    first; a problem without any answer has none. Chunks that an earlier attempt finished are kept.
+    first; a problem without any answer, or without room for one, has none. Chunks that an earlier attempt finished are
+    kept.
     """
-    problems = [problem for wanted in inputs.problems for problem in load_problems(wanted)]
-    prepare(problem.answer for problem in problems)
+    problems = [problem for wanted in inputs.problems for problem in load_problems(wanted, training=True)]
+    gradable = [is_gradable(problem) for problem in problems]
+    prepare(problem.answer for problem, good in zip(problems, gradable, strict=True) if good)
     completions = Completions(folder / layout.COMPLETIONS)
     responses = _sample(inputs, problems, completions)
     rows = [label_of(problem, responses[i]) for i, problem in enumerate(problems)]
     labelled = [row for row in rows if row["label"] is not None]
     grades = compare_answers([(problem.answer, row["label"]) for problem, row in zip(problems, rows, strict=True)])
-    for row, grade in zip(rows, grades, strict=True):
-        row["right"] = None if row["label"] is None or grade.how == TIMED_OUT else grade.equal
+    for row, grade, good in zip(rows, grades, gradable, strict=True):
+        row["right"] = None if row["label"] is None or not good or grade.how == TIMED_OUT else grade.equal
     write_text(folder / layout.LABELS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return Labelling(
         problems=len(problems),
@@ -47,15 +49,18 @@ def make_labels(inputs: PrepareInputs, folder: Path) -> Labelling:
 
 
 def _sample(inputs: PrepareInputs, problems: Sequence[Problem], completions: Completions) -> list[list[str]]:
-    """Return `samples` responses to each problem, as training would ask it."""
-    model, tokenizer = load_model(inputs.card), load_tokenizer(inputs.card)
-    asked = [prompt_ids(tokenizer, problem.problem) for problem in problems for _ in range(inputs.samples)]
+    """Return `samples` responses to each problem, as training would ask it; none where the prompt leaves no room."""
+    card = inputs.card
+    model, tokenizer = load_model(card, device=inputs.device), load_tokenizer(card)
+    prompts = [prompt_ids(tokenizer, problem.problem) for problem in problems]
+    fits = [len(ids) + inputs.max_tokens <= card.context_tokens for ids in prompts]
+    asked = [ids for ids, fit in zip(prompts, fits, strict=True) if fit for _ in range(inputs.samples)]
     found: list[str] = []
     for number, start in enumerate(range(0, len(asked), inputs.batch_size)):
         batch = asked[start : start + inputs.batch_size]
         key = digest(["labels", number, inputs.sampling_seed, batch])
         if key not in completions.chunks:
-            padded = tokenizer.pad({"input_ids": batch}, padding_side="left", return_tensors="pt")
+            padded = tokenizer.pad({"input_ids": batch}, padding_side="left", return_tensors="pt").to(model.device)
             rows = generate(
                 model,
                 tokenizer,
@@ -63,14 +68,16 @@ def _sample(inputs: PrepareInputs, problems: Sequence[Problem], completions: Com
                 padded["attention_mask"],
                 seed=(inputs.sampling_seed, "labels", number),
                 limit=inputs.max_tokens,
-                stops=inputs.card.stop,
+                ends=end_ids(tokenizer, card),
+                stops=card.stop,
                 do_sample=True,
                 temperature=1.0,
                 top_p=1.0,
             )
             completions.add(key, rows)
         found += [row["text"] for row in completions.chunks[key]]
-    return [found[i : i + inputs.samples] for i in range(0, len(found), inputs.samples)]
+    responses = iter(found[i : i + inputs.samples] for i in range(0, len(found), inputs.samples))
+    return [next(responses) if fit else [] for fit in fits]
 
 
 def label_of(problem: Problem, responses: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import yaml
 
 from rlvr_bench.backends.completions import Completions, generate
 from rlvr_bench.backends.data import load_problems
-from rlvr_bench.backends.models import load_model, load_tokenizer
+from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer
 from rlvr_bench.backends.tasks import FOLDER
 from rlvr_bench.errors import RlvrBenchError
 from rlvr_bench.runs import layout
@@ -22,7 +22,7 @@ from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.plan import EvaluateInputs
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.record import Evaluation, Outcome
-from rlvr_bench.scoring import MATH_VERIFY, TIMED_OUT, UNPARSED, grade_responses, prepare
+from rlvr_bench.scoring import MATH_VERIFY, TIMED_OUT, UNPARSED, grade_responses, majorities, prepare
 from rlvr_bench.scoring.behaviour import traits
 
 SAMPLED, GREEDY = "sampled", "greedy"
@@ -36,7 +36,7 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
     Chunks that an earlier attempt finished are kept. Raises RlvrBenchError where lm-eval's own score
     differs from ours: both come from the one grader, so a difference is a bug.
     """
-    model = load_model(inputs.card, checkpoint)
+    model = load_model(inputs.card, checkpoint, device=inputs.device)
     tokenizer = load_tokenizer(inputs.card)
     problems = load_problems(inputs.task.problems)
     prepare(problem.answer for problem in problems)
@@ -70,10 +70,10 @@ def _simple_evaluate(
         generation |= {"do_sample": False}
     # lm-eval's own include: the task file of this very evaluation, which plain lm-eval can read too
     file = folder / f"task-{mode}.yaml"
-    task = {
+    task: dict[str, Any] = {
         "include": str(FOLDER / f"{inputs.task.lm_eval_task}.yaml"),
         "task": inputs.task.lm_eval_task,
-        "dataset_kwargs": inputs.task.problems.model_dump(),
+        "dataset_kwargs": inputs.task.problems.model_dump(mode="json"),
         "repeats": samples,
         "filter_list": [{"name": "all", "filter": [{"function": "take_first_k", "k": samples}]}],
         "generation_kwargs": generation,
@@ -81,7 +81,7 @@ def _simple_evaluate(
     prompt = inputs.prompt
     if prompt:
         asking = {"template": prompt.template, "begin": prompt.begin}
-        task |= {"doc_to_text": "asked", "dataset_kwargs": {**inputs.task.problems.model_dump(), **asking}}
+        task |= {"doc_to_text": "asked", "dataset_kwargs": {**task["dataset_kwargs"], **asking}}
         task |= {"gen_prefix": "begin"} if prompt.begin else {}  # columns, as above: templates would be rendered
     file.write_text(yaml.safe_dump(task, sort_keys=False), encoding="utf-8")
     results = lm_eval.evaluator.simple_evaluate(
@@ -106,11 +106,21 @@ def _simple_evaluate(
             raise RlvrBenchError(f"{problem.id}: {len(responses)} responses where {samples} were asked for")
         cut = truncated[number * samples : (number + 1) * samples]
         outcomes.append(outcome(problem, responses, cut))
-    ours = sum(o.correct / o.attempts for o in outcomes) / len(outcomes)
-    theirs = float(results["results"][inputs.task.lm_eval_task]["avg_at_k,all"])
-    if abs(ours - theirs) > 1e-9:
-        raise RlvrBenchError(f"lm-eval scores {theirs}, the outcomes give {ours}")
+    theirs = results["results"][inputs.task.lm_eval_task]
+    for metric, ours in metrics_of(outcomes).items():
+        if abs(ours - float(theirs[f"{metric},all"])) > 1e-9:
+            raise RlvrBenchError(f"lm-eval says {metric} {theirs[f'{metric},all']}, the outcomes give {ours}")
     return tuple(outcomes)
+
+
+def metrics_of(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Return what our task files measure: avg@k, pass@k and maj@k with k all samples of a problem."""
+    n = len(outcomes)
+    return {
+        "avg_at_k": sum(o.correct / o.attempts for o in outcomes) / n,
+        "pass_at_k": sum(o.correct > 0 for o in outcomes) / n,
+        "maj_at_k": sum(o.majority[o.attempts] if o.attempts > 1 else o.correct for o in outcomes) / n,
+    }
 
 
 def outcome(problem: Problem, responses: Sequence[str], truncated: Sequence[bool]) -> Outcome:
@@ -126,6 +136,7 @@ def outcome(problem: Problem, responses: Sequence[str], truncated: Sequence[bool
         truncated=sum(truncated),
         math_verify=how[MATH_VERIFY],
         timed_out=how[TIMED_OUT],
+        majority=majorities(responses, [grade.equal for grade in grades]),
         behaviour={name: sum(t[name] for t in found) for name in found[0]},
     )
 
@@ -145,9 +156,12 @@ def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completi
                 pretrained=model,
                 tokenizer=tokenizer,
                 batch_size=sampling.batch_size,
-                device="cpu",
+                device=inputs.device,
                 max_length=inputs.card.context_tokens,
+                # a chat template says itself where a text begins; a bare text begins as its tokenizer wants it
+                add_bos_token=False if inputs.prompt is None or inputs.prompt.chat else None,
             )
+            self.ends = end_ids(tokenizer, inputs.card)
             self.truncated: dict[str, list[bool]] = {}
 
         def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:  # noqa: ARG002
@@ -168,13 +182,18 @@ def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completi
         def _generate_chunk(self, batch: list[Any], number: int) -> list[dict[str, Any]]:
             wanted = dict(batch[0][1])
             until, limit = wanted.pop("until"), wanted.pop("max_gen_toks")
-            ids, mask = self.tok_batch_encode([context for context, _ in batch])
+            ids, mask = (part.to(self.model.device) for part in self.encoded([context for context, _ in batch]))
             if ids.shape[1] + limit > inputs.card.context_tokens:
                 raise RlvrBenchError(
                     f"a prompt of {ids.shape[1]} tokens and an answer of {limit} do not fit the context of "
                     f"{inputs.card.name} ({inputs.card.context_tokens} tokens)"
                 )
             seed = (inputs.sampling_seed, self.mode, number)
-            return generate(self.model, self.tokenizer, ids, mask, seed=seed, limit=limit, stops=until, **wanted)
+            options = {"seed": seed, "limit": limit, "ends": self.ends, "stops": until, **wanted}
+            return generate(self.model, self.tokenizer, ids, mask, **options)
+
+        def encoded(self, contexts: list[str]) -> tuple[Any, Any]:
+            """Return ids and mask of some contexts: the tokens that TRL feeds for them."""
+            return self.tok_batch_encode(contexts)  # type: ignore[no-any-return]
 
     return ReplayableLM()

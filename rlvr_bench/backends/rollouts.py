@@ -32,7 +32,7 @@ class Rollouts:
         self.path = path
         self.step = 0
         self.count = 0
-        self.end_token: int | None = None
+        self.end_tokens: frozenset[int] = frozenset()
         self.rows: dict[str, list[Any]] = {}
         self._writer: Any = None
         self.__name__ = "reward"
@@ -75,7 +75,9 @@ class Rollouts:
             "prompt": [prompt[-1]["content"] for prompt in given["prompts"]],
             "completion": texts(given["completions"]),
             "tokens": [len(one) for one in ids],
-            "truncated": [not one or one[-1] != self.end_token for one in ids],
+            "truncated": [
+                not self._ended(one, text) for one, text in zip(ids, texts(given["completions"]), strict=True)
+            ],
             **{name: values for name, values in given.items() if name not in ("prompts", "completions")},
             "reward": scored.total,
             **{f"{PART}{label}": values for label, values in scored.parts.items()},
@@ -87,6 +89,9 @@ class Rollouts:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
         self._writer.write_table(table)
+
+    def _ended(self, ids: list[int], text: str) -> bool:
+        return bool(ids) and (ids[-1] in self.end_tokens or any(stop in text for stop in self.inputs.card.stop))
 
     def close(self) -> None:
         """End the file: only then can it be read."""

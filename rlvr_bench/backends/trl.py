@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlvr_bench.backends.data import training_problems
+from rlvr_bench.backends.data import drawn, training_pool
 from rlvr_bench.backends.labels import read_labels
-from rlvr_bench.backends.models import load_model, load_tokenizer, prompt_ids
+from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer, prompt_ids
 from rlvr_bench.backends.rollouts import Rollouts, replayed_differently
 from rlvr_bench.backends.tracking import tracking
 from rlvr_bench.backends.watched import watched_trainer
@@ -56,15 +56,19 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
     from trl import GRPOConfig
 
     s = inputs.settings
-    pool = training_problems(inputs, read_labels(labels) if labels else None)
-    prepare(problem.answer for problem in pool if inputs.labels)
-    chosen = training_order(pool, count=s.steps * s.prompts_per_step, seed=inputs.seed)
     tokenizer = load_tokenizer(inputs.card)
-    _check_prompts(chosen, tokenizer, s.max_prompt_tokens)
+    pool = training_pool(inputs, read_labels(labels) if labels else None)
+    chosen, unusable = drawn(
+        lambda count: training_order(pool.problems, count=count, seed=inputs.seed),
+        s.steps * s.prompts_per_step,
+        fits=lambda problem: len(prompt_ids(tokenizer, problem.problem)) <= s.max_prompt_tokens,
+        graded=inputs.labels,
+    )
+    prepare(problem.answer for problem in chosen if inputs.labels)
     torch.manual_seed(inputs.seed)
-    model = load_model(inputs.card)
+    model = load_model(inputs.card, device=inputs.device, training=True)
     rollouts = Rollouts(inputs, folder / layout.ROLLOUTS)
-    rollouts.end_token = tokenizer.eos_token_id
+    rollouts.end_tokens = frozenset(end_ids(tokenizer, inputs.card))
     rows = [
         {"prompt": [{"role": "user", "content": p.problem}], "problem_id": p.id}
         | ({"answer": p.answer} if inputs.labels else {})
@@ -77,9 +81,9 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         save_strategy="no",
         disable_tqdm=True,
         seed=inputs.seed,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
+        use_cpu=inputs.device == "cpu",
+        bf16=inputs.device == "cuda",  # weights stay in float32: a step of 1e-7 is lost in bfloat16
+        gradient_checkpointing=inputs.device == "cuda",
         shuffle_dataset=False,
         **tracking(trackers),
         **grpo_arguments(s),
@@ -96,6 +100,8 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         )
         recorder.trainer = trainer
         trainer.confidence = rollouts.signal.confidence
+        trainer.stops = inputs.card.stop
+        trainer.sampling_batch = s.sampling_batch
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
         try:
@@ -109,6 +115,8 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         steps=tuple(recorder.steps),
         rollouts=rollouts.count,
         problem_ids=tuple(sorted({p.id for p in chosen})),
+        left_out=pool.left_out,
+        unusable=tuple(sorted(unusable)),
         definition=definition_of(inputs, rollouts.signal.sources(), file_digest(labels) if labels else None),
         replayed_differently=replayed_differently(rollouts.path, inputs) if inputs.replay else None,
         checkpoint_sha256=_weights_digest(folder, None),
@@ -121,9 +129,12 @@ def grpo_arguments(s: TrainingSettings) -> dict[str, Any]:
     """Return TRL's arguments for our settings; one step is one rollout phase.
 
     A generation batch is prompts_per_step x group_size rollouts in one process, so that no group is split; it is cut
-    into `updates_per_step` micro-batches of one update each, gone over `passes` times.
+    into `updates_per_step` mini-batches of one update each, gone over `passes` times. A mini-batch goes through the
+    model in micro-batches, whose gradients are added up.
     """
     clip = NO_CLIP if s.clip == "off" else s.clip
+    mini_batch = s.prompts_per_step * s.group_size // s.updates_per_step
+    micro_batch = s.micro_batch or mini_batch
     return {
         "learning_rate": s.learning_rate,
         "lr_scheduler_type": "constant",
@@ -132,8 +143,9 @@ def grpo_arguments(s: TrainingSettings) -> dict[str, Any]:
         "adam_beta1": s.adam_beta1,
         "adam_beta2": s.adam_beta2,
         "max_grad_norm": s.max_grad_norm,
-        "per_device_train_batch_size": s.prompts_per_step * s.group_size // s.updates_per_step,
-        "steps_per_generation": s.updates_per_step,
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": mini_batch // micro_batch,
+        "steps_per_generation": s.updates_per_step * mini_batch // micro_batch,
         "num_iterations": s.passes,
         "num_generations": s.group_size,
         "max_completion_length": s.max_completion_tokens,
@@ -206,12 +218,3 @@ def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any) -> Any
             metrics.flush()
 
     return Recorder()
-
-
-def _check_prompts(problems: Sequence[Problem], tokenizer: Any, limit: int) -> None:
-    for problem in problems:
-        ids = prompt_ids(tokenizer, problem.problem)
-        if len(ids) > limit:
-            raise RlvrBenchError(
-                f"the prompt of problem {problem.id} has {len(ids)} tokens, max_prompt_tokens is {limit}"
-            )

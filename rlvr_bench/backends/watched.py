@@ -4,8 +4,10 @@ It changes no number that TRL computes and draws from no generator.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from rlvr_bench.backends.completions import up_to_stop
 from rlvr_bench.rewards.signal import CONFIDENCE
 
 
@@ -15,18 +17,36 @@ def watched_trainer() -> type[Any]:
     from trl import GRPOTrainer
 
     class WatchedTrainer(GRPOTrainer):  # type: ignore[misc]
-        """Keeps `seen`, what the newest update showed, and hands rewards the confidence columns they name."""
+        """Keeps `seen`, what the newest update showed, and hands rewards the confidence columns they name.
+
+        Completions end at the strings `stops` too, and are sampled `sampling_batch` at a time.
+        """
 
         confidence: tuple[str, ...] = ()
+        stops: tuple[str, ...] = ()
+        sampling_batch: int | None = None
         seen: dict[str, float] = {}  # noqa: RUF012 - replaced as a whole at every update
+        _parts: list[tuple[int, dict[str, float]]] = []  # noqa: RUF012 - of the micro-batches of one update
 
         def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
             found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
             self._newest_logps = found[0].detach()
             return found
 
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
+            if self.stops:  # TRL hands generate() no tokenizer, without which it knows no strings
+                self.generation_config.stop_strings = list(self.stops)
+                self.model.generate = partial(type(self.model).generate, self.model, tokenizer=self._tokenizer)
+            size = self.sampling_batch or len(prompt_ids)
+            found: list[list[int]] = []
+            for start in range(0, len(prompt_ids), size):
+                ids, _ = super()._generate_single_turn(prompt_ids[start : start + size], *args, **kwargs)
+                found += ids
+            return [up_to_stop(self._tokenizer, ids, self.stops) for ids in found], None
+
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
-            self.seen = {}
+            if len(self._parts) >= self.args.gradient_accumulation_steps:
+                self._parts = []
             loss = super()._compute_loss(model, inputs)
             # with one update a phase TRL keeps no old log-probabilities: they are these
             old = inputs.get("old_per_token_logps")
@@ -36,13 +56,16 @@ def watched_trainer() -> type[Any]:
             if self.importance_sampling_level == "sequence":  # what is clipped: one ratio a completion (GSPO)
                 log_ratio = ((log_ratio * mask).sum(-1) / mask.sum(-1).clamp(min=1))[:, None].expand_as(mask)
             ratio = torch.exp(log_ratio)[mask]
+            part = {}
             if ratio.numel():  # DAPO masks truncated completions, so that none may be left
-                self.seen = {
+                part = {
                     "token_probability": float(torch.exp(old)[mask].mean()),
                     "ratio/min": float(ratio.min()),
                     "ratio/mean": float(ratio.mean()),
                     "ratio/max": float(ratio.max()),
                 }
+            self._parts = [*self._parts, (ratio.numel(), part)]
+            self.seen = together(self._parts)
             return loss
 
         def _calculate_rewards(
@@ -62,6 +85,18 @@ def watched_trainer() -> type[Any]:
             return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
 
     return WatchedTrainer
+
+
+def together(parts: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+    """Return what the micro-batches of an update showed, each with its number of tokens, as one."""
+    parts = [(count, part) for count, part in parts if part]
+    if len(parts) <= 1:
+        return dict(parts[0][1]) if parts else {}
+    total = sum(count for count, _ in parts)
+    found = {name: sum(count * part[name] for count, part in parts) / total for name in parts[0][1]}
+    found["ratio/min"] = min(part["ratio/min"] for _, part in parts)
+    found["ratio/max"] = max(part["ratio/max"] for _, part in parts)
+    return found
 
 
 def confidence_of(

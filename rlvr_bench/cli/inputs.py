@@ -1,31 +1,53 @@
 """From the names that a user typed to a plan."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 from rlvr_bench import catalog, plugins
-from rlvr_bench.backends.data import check_source, load_problems, training_problems
+from rlvr_bench.backends import pins
+from rlvr_bench.backends.data import leaked, load_problems, training_pool
 from rlvr_bench.backends.models import check_weights
+from rlvr_bench.backends.sources import check_source
 from rlvr_bench.backends.tasks import check_task
 from rlvr_bench.backends.tracking import REPORT_TO, TRACKERS
-from rlvr_bench.errors import EnvironmentFaultError, UsageError
+from rlvr_bench.errors import EnvironmentFaultError, RlvrBenchError, UsageError
 from rlvr_bench.planning.planner import make_plan, restrict, settings_of
 from rlvr_bench.plugins import did_you_mean
 from rlvr_bench.rewards.rehearsal import rehearse
 from rlvr_bench.rewards.signal import module_of
 from rlvr_bench.runs.provenance import environment
+from rlvr_bench.schema.card import EmbeddedWeights
 from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import Environment, Plan, TrainInputs
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A plan, what a reader of it should know, and why it cannot be run as it is: models or data not found."""
+
+    plan: Plan
+    notes: tuple[str, ...] = ()
+    faults: tuple[RlvrBenchError, ...] = ()
+
+
 def plan_of(
-    method: str, suite: str, *, models: Sequence[str] = (), seeds: int | None = None, limit: int | None = None
-) -> Plan:
+    method: str,
+    suite: str,
+    *,
+    runs: Path | None = None,
+    models: Sequence[str] = (),
+    seeds: int | None = None,
+    limit: int | None = None,
+    keep: bool = False,
+) -> Planned:
     """Load everything that is named, check that weights, problems and tasks are there, and return the plan.
 
-    The rewards of every arm are called on made-up rollouts: a broken one is refused here, before anything is trained.
-    So is a training on gold answers to problems that are tested.
+    Commits of the hub are those that the folder `runs` keeps, or today's, which it keeps from now on where `keep`. The
+    rewards of every arm are called on made-up rollouts: a broken one is refused here, before anything is trained. So is
+    an example whose gold answer is one of the evaluation's.
     """
     signal = catalog.load_method(method)
     whole = catalog.load_suite(suite)
@@ -43,18 +65,24 @@ def plan_of(
     chosen, partial = restrict(whole.model_copy(update=names), models=models, seeds=seeds, limit=limit)
     cards = [card for card in cards if card.name in chosen.models]
     for card in cards:
-        check_weights(card)
+        if isinstance(card.weights, EmbeddedWeights):
+            check_weights(card)
     for wanted in (chosen.training_problems, *(task.problems for task in chosen.tasks)):
         check_source(wanted)
     for task in chosen.tasks:
         check_task(task.lm_eval_task)
+    book = pins.Book(runs or Path("runs"))
+    frozen = pins.freeze(chosen, cards, book)
+    faults = [*frozen.faults, *pins.gates(frozen.cards)]
+    if keep and not faults:
+        book.save()
     arms = [signal, *([control.model_copy(update={"labels": False})] if control else []), *filter(None, [reference])]
     group_size = settings_of(signal, chosen.training).group_size
     unreplayable, *_ = [rehearse(arm, group_size) for arm in arms]
     made = make_plan(
-        chosen,
+        frozen.suite,
         signal,
-        cards,
+        frozen.cards,
         _environment(arms),
         control=control,
         reference=reference,
@@ -62,8 +90,24 @@ def plan_of(
         partial=partial,
         unreplayable=unreplayable,
     )
-    _refuse_tested(made)
-    return made
+    if not faults:
+        _refuse_tested(made)
+    return Planned(made, tuple(frozen.notes), tuple(faults))
+
+
+def bring(plan: Plan, runs: Path, tell: Callable[[str], None]) -> None:
+    """Bring models and problems to this machine and read every problem once, before anything is trained."""
+    pins.fetch(plan.suite, plan.cards, runs, tell)
+    for task in plan.suite.tasks:
+        load_problems(task.problems)
+    pool = load_problems(plan.suite.training_problems, training=True)
+    tested = leaked(pool, tuple(task.problems for task in plan.suite.tasks))
+    if len(tested) == len(pool):
+        raise UsageError(
+            f"all {len(pool)} training problems are problems of the evaluation", hint="train on other problems"
+        )
+    if tested:
+        tell(f"{len(tested)} of {len(pool)} training problems are left out: they are problems of the evaluation")
 
 
 def _environment(arms: Sequence[Method]) -> Environment:
@@ -79,24 +123,21 @@ def _environment(arms: Sequence[Method]) -> Environment:
 
 
 def _refuse_tested(plan: Plan) -> None:
-    """Raise UsageError where an arm would see the gold answers to problems that are tested."""
+    """Raise UsageError where an arm's example is tested and its gold answer is seen.
 
-    def plain(text: str) -> str:
-        return " ".join(text.lower().split())
-
+    Trainings on many problems leave those out that are tested; an example is all that there is.
+    """
     trainings = {s.cell.arm: s.inputs for s in plan.stages if isinstance(s.inputs, TrainInputs)}
-    seeing = {arm: i for arm, i in trainings.items() if i.example or (i.labels and i.prepared is None)}
-    if not seeing:
-        return
-    tested = {plain(p.problem): task.name for task in plan.suite.tasks for p in load_problems(task.problems)}
-    for arm, inputs in seeing.items():
-        pool = training_problems(inputs)  # an example that is not there is refused here too
-        found = [(p.id, tested[plain(p.problem)]) for p in pool if plain(p.problem) in tested]
+    for arm, inputs in trainings.items():
+        if inputs.example is None:
+            continue
+        pool = training_pool(inputs).problems  # an example that is not there is refused here too
+        found = leaked(pool, tuple(task.problems for task in plan.suite.tasks))
         if found and inputs.labels:
+            ((own, tested),) = found.items()
             raise UsageError(
-                f"{arm} would train on the gold answers of evaluation problems: {len(found)} of its {len(pool)} "
-                f"problems are of task {found[0][1]}, such as {found[0][0]}",
-                hint="train on other problems, or without labels (data: test-prompts)",
+                f"{arm} would train on the gold answer of an evaluation problem: its example {own} is {tested}",
+                hint="choose another example, or train without labels",
             )
 
 

@@ -24,6 +24,8 @@ class Listed(StrEnum):
     rewards = "rewards"
     presets = "presets"
     prompts = "prompts"
+    data_sets = "data-sets"
+    templates = "templates"
     executors = "executors"
     runs = "runs"
 
@@ -32,11 +34,13 @@ class Shown(StrEnum):
     """What can be shown."""
 
     suite = "suite"
+    card = "card"
     model = "model"
     method = "method"
     reward = "reward"
     preset = "preset"
     prompt = "prompt"
+    data_set = "data-set"
 
 
 def list_(
@@ -53,7 +57,12 @@ def list_(
         rows = [(name, catalog.load_suite(name).title) for name in catalog.names("suite")]
     elif kind is Listed.models:
         for card in map(catalog.load_card, catalog.names("model")):
-            rows.append((card.name, f"lineage {card.lineage}, {card.parameters:,} parameters. {card.notes}"))
+            about = [
+                f"lineage {card.lineage}",
+                f"{card.parameters:,} parameters",
+                *([card.tuning] if card.tuning else []),
+            ]
+            rows.append((card.name, f"{', '.join(about)}. {card.notes}"))
     elif kind is Listed.methods:
         rows = [(name, _told(partial(catalog.load_method, name))) for name in catalog.method_names()]
     elif kind is Listed.rewards:
@@ -63,6 +72,11 @@ def list_(
         rows = [(name, _titled(catalog.load_preset(name))) for name in catalog.names("preset")]
     elif kind is Listed.prompts:
         rows = [(name, _titled(catalog.load_prompt(name))) for name in catalog.names("prompt")]
+    elif kind is Listed.data_sets:
+        for data in map(catalog.load_data_set, catalog.data_set_names()):
+            rows.append((data.name, f"{data.title}. {data.source}"))
+    elif kind is Listed.templates:
+        rows = [(name, "") for name in catalog.template_names()]
     elif kind is Listed.executors:
         rows = [
             (name, _told(partial(plugins.load, plugins.EXECUTORS, name))) for name in plugins.names(plugins.EXECUTORS)
@@ -102,26 +116,26 @@ def show(
     kind: Annotated[Shown, typer.Argument(help="What to show.")],
     name: Annotated[str, typer.Argument(help="Its name, or its file.")],
 ) -> None:
-    """Print a suite, model card, method, preset or prompt as it is loaded, defaults included; or a reward's source."""
+    """Print a suite, model card, method, preset, prompt or data set as it is loaded; or a reward's source."""
     import inspect
 
-    import yaml
-
     from rlvr_bench import catalog, plugins
+    from rlvr_bench.cli.shown import as_yaml, card_as_yaml, data_set_as_yaml
 
     if kind is Shown.reward:
         found = plugins.load(plugins.REWARDS, name)
         typer.echo(inspect.getsource(found if inspect.isroutine(found) else type(found)), nl=False)
         return
+    if kind in (Shown.card, Shown.model):
+        typer.echo(card_as_yaml(catalog.load_card(name)), nl=False)
+        return
+    if kind is Shown.data_set:
+        typer.echo(data_set_as_yaml(catalog.load_data_set(name)), nl=False)
+        return
     load = {
         Shown.suite: catalog.load_suite,
-        Shown.model: catalog.load_card,
         Shown.method: catalog.load_method,
         Shown.preset: catalog.load_preset,
         Shown.prompt: catalog.load_prompt,
     }
-    value = load[kind](name)
-    typer.echo(
-        yaml.safe_dump(value.model_dump(mode="json"), sort_keys=False, width=100, allow_unicode=True),
-        nl=False,
-    )
+    typer.echo(as_yaml(load[kind](name).model_dump(mode="json")), nl=False)

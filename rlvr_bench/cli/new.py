@@ -14,6 +14,8 @@ class Made(StrEnum):
     """What can be made."""
 
     method = "method"
+    card = "card"
+    suite = "suite"
 
 
 class Language(StrEnum):
@@ -89,32 +91,48 @@ COMPLETIONS = {
 
 
 def new(
-    kind: Annotated[Made, typer.Argument(help="What to make.")],  # noqa: ARG001 - one kind so far
+    kind: Annotated[Made, typer.Argument(help="What to make.")],
     name: Annotated[str, typer.Argument(help="Its name, such as my-idea.")],
-    language: Annotated[Language, typer.Option("--format", help="A Python file, or YAML.")] = Language.python,
+    language: Annotated[
+        Language, typer.Option("--format", help="Of a method: a Python file, or YAML.")
+    ] = Language.python,
 ) -> None:
-    """Write a commented file with one reward, and its test, into this folder."""
+    """Write a commented file, and its test, into this folder."""
     from rlvr_bench import catalog
+    from rlvr_bench.cli import templates
     from rlvr_bench.errors import UsageError
     from rlvr_bench.runs.store import write_text
 
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,60}", name):
+    dots = "." if kind is Made.card else ""
+    if not re.fullmatch(rf"[a-z][a-z0-9{dots}-]{{0,60}}", name):
         raise UsageError(
-            f"{name!r} is no name: lower-case letters, digits and dashes", hint="rlvr-bench new method my-idea"
+            f"{name!r} is no name: lower-case letters, digits and dashes" + (", and dots" if dots else ""),
+            hint=f"rlvr-bench new {kind.value} my-idea",
         )
-    stem = name.replace("-", "_")
-    taken = "a method of this program" if name in catalog.method_names() else ""
-    taken = taken or ("a module of Python" if stem in sys.stdlib_module_names else "")
-    taken = taken or ("an arm without training" if name.startswith(("baseline", "prompt-")) else "")
+    stem = re.sub(r"[.-]", "_", name)
+    file = Path(f"{stem}.py" if kind is Made.method and language is Language.python else f"{name}.yaml")
+    test = Path(f"test_{stem}.py")
+    known = catalog.method_names() if kind is Made.method else catalog.names("model" if kind is Made.card else "suite")
+    taken = f"a {kind.value} of this program" if name in known else ""
+    if kind is Made.method:
+        taken = taken or ("a module of Python" if stem in sys.stdlib_module_names else "")
+        taken = taken or ("an arm without training" if name.startswith(("baseline", "prompt-")) else "")
     if taken:
         raise UsageError(f"{name!r} is the name of {taken}: choose another")
-    file = Path(f"{stem}.py" if language is Language.python else f"{name}.yaml")
-    test = Path(f"test_{stem}.py")
     for path in (file, test):
         if path.exists():
             raise UsageError(f"{path} is there already", hint="choose another name, or remove it")
-    text = PYTHON if language is Language.python else Template(YAML).substitute(name=name)
+    if kind is Made.method:
+        text = PYTHON if language is Language.python else Template(YAML).substitute(name=name)
+        check = Template(TEST).substitute(file=file.name, completions=COMPLETIONS[language])
+        then = f"rlvr-bench validate --method ./{file}"
+    elif kind is Made.card:
+        text, check = templates.card(name), templates.card_test(file.name)
+        then = f"put ./{file} under `models` of a suite (rlvr-bench new suite my-suite)"
+    else:
+        text, check = templates.suite(name), templates.suite_test(file.name)
+        then = f"rlvr-bench plan --method ttrl --suite ./{file}"
     write_text(file, text)
-    write_text(test, Template(TEST).substitute(file=file.name, completions=COMPLETIONS[language]))
+    write_text(test, check)
     typer.echo(f"{file}\n{test}")
-    typer.echo(f"next: pytest {test}; rlvr-bench validate --method ./{file}", err=True)
+    typer.echo(f"next: pytest {test}; {then}", err=True)

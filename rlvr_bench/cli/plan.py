@@ -4,10 +4,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rlvr_bench.cli.options import (
+    RUNS,
     JsonOption,
     LimitOption,
     MethodOption,
     ModelsOption,
+    RunsOption,
     SeedsOption,
     SuiteOption,
 )
@@ -15,6 +17,7 @@ from rlvr_bench.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rlvr_bench.cli.inputs import Planned
     from rlvr_bench.schema.plan import Plan
 
 
@@ -24,6 +27,7 @@ def plan(
     models: ModelsOption = None,
     seeds: SeedsOption = None,
     limit: LimitOption = None,
+    runs: RunsOption = RUNS,
     json: JsonOption = False,
 ) -> None:
     """Print the stages, cost and smallest visible gain of a validation; run nothing."""
@@ -31,23 +35,27 @@ def plan(
     from rlvr_bench.cli.inputs import plan_of
     from rlvr_bench.runs.layout import run_name
 
-    made = plan_of(method, suite, models=models or (), seeds=seeds, limit=limit)
+    planned = plan_of(method, suite, runs=runs, models=models or (), seeds=seeds, limit=limit)
+    made = planned.plan
     if json:
         document = {
             "schema": "rlvr-bench/plan/1",
             "run": run_name(made),
             "digest": made.digest,
             "partial": list(made.partial),
+            "frozen": not planned.faults,
+            "missing": [fault.message for fault in planned.faults],
             "estimate": made.estimate.model_dump(),
             "stages": [{"id": s.id, "kind": s.kind, "needs": s.needs, "digest": s.digest} for s in made.stages],
         }
         output.emit(document)
         return
-    show_plan(made, output.answer())
+    show_plan(planned, output.answer())
 
 
-def show_plan(made: "Plan", console: "Console") -> None:
+def show_plan(planned: "Planned", console: "Console") -> None:
     """Print a plan on one screen."""
+    made = planned.plan
     from rlvr_bench.engine.local import cores
 
     suite, method = made.suite, made.method
@@ -83,21 +91,81 @@ def show_plan(made: "Plan", console: "Console") -> None:
         lines.append(("curve", f"also after step {', '.join(map(str, suite.evaluate_at))} of {suite.training.steps}"))
     for label in made.unreplayable:
         lines.append(("beware", f"reward {label} does not replay: it gave other values for the same rollouts"))
+    lines += _frozen(planned)
     cost = made.estimate
-    if cost.cpu_seconds:
+    if cost.gpu_hours:
+        low, high = round_two(cost.gpu_hours.low), round_two(cost.gpu_hours.high)
+        lines.append(("cost", f"{low:,}-{high:,} A100-hours, nothing cached ({cost.basis})"))
+        lines += _per_model(made)
+    elif cost.cpu_seconds:
         low, high = cost.cpu_seconds.low / cores(), cost.cpu_seconds.high / cores()
         lines.append(("time", f"{low / 60:.1f}-{high / 60:.1f} min on {cores()} cores, nothing cached ({cost.basis})"))
     else:
         lines.append(("time", f"unknown: {cost.basis}"))
-    lines.append(("disk", f"{cost.disk_bytes.low / 1e6:.0f}-{cost.disk_bytes.high / 1e6:.0f} MB"))
+    disk = f"{size(cost.disk_bytes.low)}-{size(cost.disk_bytes.high)}"
+    lines.append(("disk", disk + (f", {size(cost.download_bytes)} of it downloads" if cost.download_bytes else "")))
     visible = f"{100 * cost.visible_gain:.1f} points over the start"
     if cost.visible_gain_over_control is not None:
         visible += f", {100 * cost.visible_gain_over_control:.1f} over the control"
     lines.append(("can see", f"gains of {visible} in a lineage (80 % power, assumed run-to-run SDs)"))
     if made.partial:
         lines.append(("partial", "; ".join(made.partial)))
+    if made.suite.device == "cuda":
+        lines.append(
+            ("beware", "trainings on a GPU use one device and no vLLM in this version, and were not tried on one")
+        )
+    for fault in planned.faults:
+        lines.append(("missing", f"{fault.message}" + (f" ({fault.hint})" if fault.hint else "")))
     for label, text in lines:
-        console.print(f"{label + ':':<11}{text}", soft_wrap=True)
+        console.print(f"{label + ':' if label else '':<11}{text}", soft_wrap=True)
+
+
+def _frozen(planned: "Planned") -> list[tuple[str, str]]:
+    """Say which commits and files the plan froze, and what it could not."""
+    from rlvr_bench.schema.card import HubWeights
+
+    made = planned.plan
+    hub = [card for card in made.cards if isinstance(card.weights, HubWeights)]
+    wanted = [*(task.problems for task in made.suite.tasks), made.suite.training_problems]
+    sets = {p.pin.data.name if p.pin.data else str(p.arguments["path"]): p.pin for p in wanted if p.pin}
+    lines = []
+    if hub:
+        known = [
+            f"{c.name} {c.weights.commit[:7]}" for c in hub if isinstance(c.weights, HubWeights) and c.weights.commit
+        ]
+        lines.append(("commits", ", ".join(known) if known else "none could be looked up"))
+    if sets:
+        where = [f"{name} {pin.commit[:7] if pin.commit else f'from a {pin.origin}'}" for name, pin in sets.items()]
+        lines.append(("problems", ", ".join(where)))
+    return lines + [("beware", note) for note in planned.notes]
+
+
+def _per_model(made: "Plan") -> list[tuple[str, str]]:
+    """Say what each model costs, in the middle of the range."""
+    from rlvr_bench.planning.cost import gpu_seconds
+
+    once = {stage.digest: stage for stage in made.stages}.values()
+    rows = []
+    for card in made.cards:
+        own = [(stage.kind, gpu_seconds(stage) / 3600) for stage in once if stage.cell.model == card.name]
+        training = sum(hours for kind, hours in own if kind == "train")
+        other = sum(hours for kind, hours in own if kind != "train")
+        rows.append(("", f"  {card.name}: training {round_two(training):,}, the rest {round_two(other):,}"))
+    return rows
+
+
+def round_two(value: float) -> int | float:
+    """Return a number in two significant digits: an estimate has no more."""
+    rounded = float(f"{value:.2g}")
+    return int(rounded) if rounded >= 10 else rounded
+
+
+def size(count: float) -> str:
+    """Return bytes as people say them."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e6:.0f} MB"
 
 
 def _data_of(made: "Plan") -> str:

@@ -54,9 +54,10 @@ def validate(
     from rlvr_bench import plugins
     from rlvr_bench.analysis import analyse
     from rlvr_bench.cli import output
-    from rlvr_bench.cli.inputs import plan_of, report_trainings_to
+    from rlvr_bench.cli.inputs import bring, plan_of, report_trainings_to
     from rlvr_bench.cli.plan import show_plan
     from rlvr_bench.cli.progress import Json, Silent, progress
+    from rlvr_bench.engine.local import use_gpu
     from rlvr_bench.engine.runner import run_plan
     from rlvr_bench.errors import IncompleteError, UsageError
     from rlvr_bench.reporting import terminal
@@ -65,15 +66,21 @@ def validate(
 
     report_trainings_to(report_to)
     where_stages_run = plugins.load(plugins.EXECUTORS, executor)
-    plan = plan_of(method, suite, models=models or (), seeds=seeds, limit=limit)
+    planned = plan_of(method, suite, runs=runs, models=models or (), seeds=seeds, limit=limit, keep=True)
+    if planned.faults:
+        raise planned.faults[0]
+    plan = planned.plan
     folder = RunFolder(run if run is not None else runs / run_name(plan))
     folder.path.mkdir(parents=True, exist_ok=True)
     shown = Json(folder) if json else Silent() if quiet else progress(folder, plan)
     if json:
         output.emit({"schema": "rlvr-bench/event/1", "event": "plan", "run": str(folder.path), "plan": plan.digest})
     elif not quiet:
-        show_plan(plan, output.aside())
+        show_plan(planned, output.aside())
         output.aside().print(f"run: {folder.path}")
+    bring(plan, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
+    if plan.suite.device == "cuda":
+        use_gpu()
     try:
         where = where_stages_run(log=folder.path / "server.log", capacity=workers)
     except TypeError as error:

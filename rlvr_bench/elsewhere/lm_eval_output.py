@@ -225,9 +225,15 @@ def _lines(samples: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise FileFormatError(f"not a text file: {error}", where=str(samples)) from error
 
 
+OURS = "avg_at_k"
+"""What our own tasks decide by; pass@k and maj@k stand beside it."""
+
+
 def _score(row: dict[str, Any], metric: str | None, where: str) -> float:
     given = row.get("metrics")
     names = [str(name) for name in given] if isinstance(given, list) else []
+    if metric is None and OURS in names:
+        metric = OURS
     if metric is None and len(names) != 1:
         raise UsageError(
             f"lm-eval scored {len(names)} metrics: {_short(', '.join(names)) or 'none'}",

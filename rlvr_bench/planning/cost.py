@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from rlvr_bench.schema.card import Card
+from rlvr_bench.schema.card import Card, HubWeights
 from rlvr_bench.schema.plan import Estimate, PrepareInputs, Range, Stage, TrainInputs
 from rlvr_bench.schema.suite import Suite
 from rlvr_bench.stats.power import visible_gain
@@ -17,9 +17,19 @@ SAMPLING_FACTOR, PASS_FACTOR = 1.8, 2.1
 """Training on a sampled token over evaluating one: once for sampling and old log-probabilities, and for each pass of
 updates in small batches."""
 
+GPU_SECONDS_TRAINING = 9.6e-5
+"""GPU-seconds of an A100 per rollout, token of its limit and billion parameters: Spurious Rewards (Appendix A.3)
+trained 7.6 billion parameters for 300 steps of 1,024 rollouts of at most 3,072 tokens on 8 A100 in about 24 hours."""
+
+GPU_SECONDS_SAMPLING = 1.5e-5
+"""The same for sampling alone: a third of the limit at 3,000 tokens a second for 7.6 billion parameters, assumed."""
+
+GPU_SPREAD = (0.5, 2.0)
 STAGE_SECONDS = 0.4
 SPREAD = (0.8, 1.6)
-BYTES_PER_PARAMETER = 4
+BYTES_PER_PARAMETER = {"cpu": 4, "cuda": 2}
+"""Of saved weights: float32, and bfloat16 from a GPU."""
+
 BYTES_PER_COMPLETION = 60
 
 
@@ -50,7 +60,31 @@ def _completions(stage: Stage) -> int:
 def _disk(stage: Stage) -> float:
     inputs = stage.inputs
     weights = 1 + len(inputs.save_at) if isinstance(inputs, TrainInputs) else 0
-    return weights * inputs.card.parameters * BYTES_PER_PARAMETER + _completions(stage) * BYTES_PER_COMPLETION
+    return (
+        weights * inputs.card.parameters * BYTES_PER_PARAMETER[inputs.device]
+        + _completions(stage) * BYTES_PER_COMPLETION
+    )
+
+
+def gpu_seconds(stage: Stage) -> float:
+    """Return A100-seconds of a stage, in the middle of what is expected."""
+    inputs = stage.inputs
+    billions = inputs.card.parameters / 1e9
+    if isinstance(inputs, TrainInputs):
+        s = inputs.settings
+        weight = GPU_SECONDS_SAMPLING + s.passes * (GPU_SECONDS_TRAINING - GPU_SECONDS_SAMPLING)
+        return _completions(stage) * s.max_completion_tokens * billions * weight
+    return _tokens(stage)[0] * billions * GPU_SECONDS_SAMPLING
+
+
+def _download(cards: Sequence[Card]) -> float:
+    """Return bytes of weights to bring here, where nothing is cached: by the hub's sizes, else 2 bytes a parameter."""
+    found = 0.0
+    for card in cards:
+        if isinstance(card.weights, HubWeights):
+            files = card.weights.files
+            found += sum(file.size for file in files.values()) if files else 2.0 * card.parameters
+    return found
 
 
 def estimate(suite: Suite, cards: Sequence[Card], stages: Sequence[Stage], *, has_control: bool) -> Estimate:
@@ -58,11 +92,17 @@ def estimate(suite: Suite, cards: Sequence[Card], stages: Sequence[Stage], *, ha
     once = {stage.digest: stage for stage in stages}.values()
     cpu: Range | None = None
     basis = "no throughput is known for these models on this device"
-    if all(card.parameters <= CPU_PARAMETERS for card in cards):
+    if suite.device == "cpu" and all(card.parameters <= CPU_PARAMETERS for card in cards):
         middle = sum(STAGE_SECONDS + tokens * weight * CPU_SECONDS_PER_TOKEN for tokens, weight in map(_tokens, once))
         cpu = Range(low=middle * SPREAD[0], high=middle * SPREAD[1])
         basis = "measured on one core of a server CPU (docs/benchmarks.md)"
-    disk = sum(map(_disk, once))
+    gpu: Range | None = None
+    if suite.device == "cuda":
+        hours = sum(map(gpu_seconds, once)) / 3600
+        gpu = Range(low=hours * GPU_SPREAD[0], high=hours * GPU_SPREAD[1])
+        basis = "scaled from the runs of Spurious Rewards on A100s, with vLLM; not measured here"
+    download = _download(cards)
+    disk = sum(map(_disk, once)) + download
     deciding = [task for task in suite.tasks if task.deciding]
     lineages = Counter(card.lineage for card in cards)
 
@@ -81,6 +121,8 @@ def estimate(suite: Suite, cards: Sequence[Card], stages: Sequence[Stage], *, ha
     return Estimate(
         stages=len(stages),
         cpu_seconds=cpu,
+        gpu_hours=gpu,
+        download_bytes=download,
         disk_bytes=Range(low=disk, high=1.5 * disk),
         visible_gain=visible(over_control=False),
         visible_gain_over_control=visible(over_control=True) if has_control else None,

@@ -62,7 +62,7 @@ def make_plan(
             raise UsageError(f"two {what}s are called {twice[0]}", hint="give each a name of its own")
     stages: list[Stage] = []
     for card in cards:
-        stages += [_baseline(card, task, environment) for task in suite.tasks]
+        stages += [_baseline(suite, card, task, environment) for task in suite.tasks]
         stages += [_probe(suite, card, task, prompt, environment) for prompt in prompts for task in suite.tasks]
         prepared = [_labels(suite, arm, card, environment) for _, arm in arms if arm.preparation]
         stages += {stage.id: stage for stage in prepared}.values()  # method and control share theirs
@@ -151,10 +151,11 @@ def _check(suite: Suite, method: Method, cards: Sequence[Card]) -> None:
                 f"({card.context_tokens} tokens)",
                 hint="shorten max_completion_tokens or max_prompt_tokens in the suite",
             )
-        if card.stop:
+        if card.stop and settings.mask_truncated:
             raise UsageError(
-                f"card {card.name} has stop strings, which training through TRL's own sampling cannot honour",
-                hint="leave the model out of the suite",
+                f"{method.name} masks truncated completions, and TRL takes those of {card.name} that end at its stop "
+                f"strings for truncated",
+                hint="leave the model out of the suite, or mask_truncated out of the method",
             )
 
 
@@ -217,9 +218,10 @@ def _stage(
     )
 
 
-def _baseline(card: Card, task: TaskSpec, environment: Environment) -> Stage:
+def _baseline(suite: Suite, card: Card, task: TaskSpec, environment: Environment) -> Stage:
     inputs = EvaluateInputs(
         card=card,
+        device=suite.device,
         task=task,
         samples=task.sampling.samples_before,
         checkpoint=None,
@@ -232,6 +234,7 @@ def _probe(suite: Suite, card: Card, task: TaskSpec, prompt: Prompt, environment
     """Return the evaluation of an untouched model under another prompt."""
     inputs = EvaluateInputs(
         card=card,
+        device=suite.device,
         task=task,
         samples=suite.prompt_samples,
         checkpoint=None,
@@ -247,6 +250,7 @@ def _labels(suite: Suite, method: Method, card: Card, environment: Environment) 
     samples = method.preparation.samples
     inputs = PrepareInputs(
         card=card,
+        device=suite.device,
         problems=_problems(suite, method),
         samples=samples,
         max_tokens=suite.training.max_completion_tokens,
@@ -274,6 +278,7 @@ def _cell(
     labels = _labels(suite, method, card, environment) if method.preparation else None
     inputs = TrainInputs(
         card=card,
+        device=suite.device,
         rewards=method.rewards,
         labels=method.labels,
         problems=_problems(suite, method),
@@ -285,6 +290,7 @@ def _cell(
         example=method.example,
         save_at=suite.evaluate_at,
         replay=replay,
+        tested=() if method.data == "test-prompts" or method.example else tuple(t.problems for t in suite.tasks),
     )
     train = _stage("train", cell, "train", inputs, environment, needs=(labels.id,) if labels else ())
     drawn_from = digest(inputs.trajectory())
@@ -294,6 +300,7 @@ def _cell(
         for task in suite.tasks:
             after = EvaluateInputs(
                 card=card,
+                device=suite.device,
                 task=task,
                 samples=task.sampling.samples_after,
                 checkpoint=train.digest,

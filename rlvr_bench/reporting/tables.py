@@ -119,6 +119,7 @@ def as_markdown(report: Report) -> str:
         for task in report.tasks:
             gains = [words.interval(task.gains.get(lineage)) for lineage in lineages]
             lines.append(_row(task.task, str(task.problems), "yes" if task.deciding else "no", *gains))
+    lines += _scores(report)
     if report.steps:
         lineages = [ln.lineage for ln in report.lineages]
         lines += ["", _row("step", "over the start", *lineages), _row(*["---"] * (2 + len(lineages)))]
@@ -134,6 +135,26 @@ def as_markdown(report: Report) -> str:
         if entries:
             lines += ["", f"## {title}", "", *(f"- {entry}" for entry in entries)]
     return "\n".join(lines) + "\n"
+
+
+def _scores(report: Report) -> list[str]:
+    """Return avg@k, pass@k and maj@k before and after, at the largest k that both have."""
+    before = {(s.model, s.task): s for s in report.scores if s.arm != report.method}
+    after = {(s.model, s.task): s for s in report.scores if s.arm == report.method}
+    if not after:
+        return []
+    head = ["model", "task", "avg@k", "pass@k", "maj@k", "samples before, after"]
+    lines = ["", _row(*head), _row(*["---"] * len(head))]
+    for (model, task), start in before.items():
+        end = after.get((model, task))
+        if end is None:
+            continue
+        cells = [words.change(start.average, end.average)]
+        for one, other in ((start.pass_at, end.pass_at), (start.majority, end.majority)):
+            k = max(set(one) & set(other), default=None)
+            cells.append("-" if k is None else f"{words.change(one[k], other[k])} (k = {k})")
+        lines.append(_row(model, task, *cells, f"{start.samples}, {end.samples}"))
+    return lines
 
 
 def _prompts(report: Report) -> list[str]:

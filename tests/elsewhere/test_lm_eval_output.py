@@ -199,7 +199,7 @@ def other_request(rows):
         (edit_samples, lambda rows: rows[:-3], "3 missing and 0 others"),
         (edit_samples, lambda rows: [{**rows[0], "avg_at_k": 3}], "not a share between 0 and 1"),
         (edit_samples, lambda rows: [{**rows[0], "avg_at_k": float("nan")}], "NaN is not a measurement"),
-        (edit_samples, lambda rows: [{**rows[0], "metrics": ["avg_at_k", "other"]}], "metric: NAME"),
+        (edit_samples, lambda rows: [{**rows[0], "metrics": ["exact_match", "other"]}], "metric: NAME"),
         (edit_samples, lambda rows: [*rows, {**rows[0], "filter": "second"}], "filter: NAME"),
         (edit_samples, lambda rows: [3], "not a sample of lm-eval"),
     ],

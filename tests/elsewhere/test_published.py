@@ -97,12 +97,12 @@ def test_two_qwen_lineages_hide_the_flag(tmp_path, capsys) -> None:
     found = words(judged(table(tmp_path / "two.csv", split=True), capsys))
     assert found["one-shot"] == found["incorrect"] == ("MIXED", None)
     assert found["random"] == found["format"] == ("LEANS_ONE_FAMILY", "qwen-math")
-    # the names give it away, and the flag says what one lineage would give
+    # the cards know the models, and the flag says what their lineages give
     for verdict in judged(tmp_path / "two.csv", capsys).values():
         flags = {flag["name"]: flag["evidence"] for flag in verdict["flags"]}
-        assert "Qwen2.5-Math-7B (qwen-math), Qwen2.5-7B (qwen) share a name" in flags["lineage-mismatch"]
+        assert "Qwen2.5-Math-7B is given as qwen-math, its card says qwen" in flags["lineage-mismatch"]
         if verdict["method"] in ("one-shot", "incorrect", "random"):
-            assert flags["lineage-mismatch"].endswith("the verdict is ONE FAMILY (qwen-math)")
+            assert flags["lineage-mismatch"].endswith("the verdict is ONE FAMILY (qwen)")
     for verdict in judged(table(tmp_path / "one.csv"), capsys).values():
         assert "lineage-mismatch" not in {flag["name"] for flag in verdict["flags"]}
 

@@ -118,11 +118,14 @@ def test_refusals_before_any_work() -> None:
         planned(cheat)
     suite = catalog.load_suite("micro")
     cards = [catalog.load_card(name) for name in suite.models]
-    for change, words in (({"context_tokens": 40}, "do not fit"), ({"stop": ("</answer>",)}, "stop strings")):
+    for change, method, words in (
+        ({"context_tokens": 40}, "ttrl", "do not fit"),
+        ({"stop": ("</answer>",)}, "ground-truth-dapo", "stop strings"),
+    ):
         with pytest.raises(UsageError, match=words):
             make_plan(
                 suite,
-                catalog.load_method("ttrl"),
+                catalog.load_method(method),
                 [cards[0].model_copy(update=change), *cards[1:]],
                 ENVIRONMENT,
                 control=None,

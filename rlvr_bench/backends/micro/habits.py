@@ -47,7 +47,9 @@ def _manner(model: Any, tokenizer: Any, asked: Sequence[Problem], **how: Any) ->
     for start in range(0, len(asked), 200):
         encoded = tokenizer([p.problem for p in asked[start : start + 200]], padding=True, return_tensors="pt")
         ids, mask = encoded["input_ids"], encoded["attention_mask"]
-        rows = generate(model, tokenizer, ids, mask, seed=("habits", start), limit=MAX_TOKENS, **how)
+        rows = generate(
+            model, tokenizer, ids, mask, seed=("habits", start), limit=MAX_TOKENS, ends=[tokenizer.eos_token_id], **how
+        )
         texts += [row["text"] for row in rows]
     right = [grade.equal for grade in grade_responses([p.answer for p in asked], texts)]
     ways = [way_of(text) for text in texts]
