@@ -128,6 +128,7 @@ def as_markdown(report: Report) -> str:
         ("Flags", [words.flag_line(flag) for flag in report.flags]),
         ("Checked", words.sensitivity(report)),
         ("Labels", words.labels(report)),
+        ("Models and problems", list(report.data)),
         ("Partial", list(report.partial)),
         ("Stages without a result", [f"{f.stage}: {f.kind}: {f.message}" for f in report.failures]),
         ("Assumed", list(report.assumptions)),

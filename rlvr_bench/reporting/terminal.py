@@ -169,6 +169,9 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
         _line(console, "flags:  " if i == 0 else "        ", words.flag_line(flag))
     for i, line in enumerate(words.labels(report)):
         _line(console, "labels: " if i == 0 else "        ", line)
+    for line in report.data:
+        if "left out" in line or "could not be used" in line:
+            _line(console, "data:   ", line)
     if report.partial:
         _line(console, "partial:", "; ".join(report.partial) + " (not fit for the leaderboard)")
     for failure in report.failures[:5]:

@@ -182,6 +182,7 @@ class StageFailure(Frozen):
 class Report(Frozen):
     """All that is said of a method. Equal runs give equal reports, byte for byte: no times here.
 
+    `data` says where models and problems are from, and which training problems were left out.
     A run has a suite and a plan; results made elsewhere have a `source` instead. `correlations` holds the word
     under other assumed correlations, where accuracies are all that is known.
     """
@@ -208,6 +209,7 @@ class Report(Frozen):
     not_measured: tuple[str, ...]
     assumptions: tuple[str, ...]
     failures: tuple[StageFailure, ...] = ()
+    data: tuple[str, ...] = ()
     steps: tuple[StepFinding, ...] = ()
     correlations: dict[str, str] = Field(default_factory=dict)
     cross_check: CrossCheck | None = None

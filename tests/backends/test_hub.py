@@ -373,6 +373,10 @@ def test_plan_train_and_evaluate_models_of_real_architectures(tmp_path) -> None:
         assert not any(set(t.left_out) & set(t.problem_ids) for t in trainings.values())
         stopped = [o for o in records["tiny-olmo2/baseline/math"].evaluation.sampled if o.truncated < o.attempts]
         assert stopped, "the stop string ends answers before the limit"
+        report = json.loads((run.report / "report.json").read_text())
+        assert f"tiny-llama: tiny/Llama at {hub.models['tiny/Llama'].commit}" in report["data"]
+        assert any(line.startswith("1 training problems are tested and were left out") for line in report["data"])
+        assert {s["task"] for s in report["scores"]} == {"math", "amc", "aime"}
         asked = len(hub.asked)
         again = bench(tmp_path, hub, "validate", "--method", "ground-truth", "--suite", str(suite))
         assert again.returncode == 0
