@@ -62,8 +62,8 @@ def generate(
 ) -> list[dict[str, Any]]:
     """Return `text`, `tokens` and `truncated` of one completion for each row of left-padded prompt ids.
 
-    Text ends before a stop string and without the end token, which counts as a token; `ends` are the ids of tokens that
-    end an answer.
+    Text ends with a stop string, as training's does, and without the end token, which counts as a token; `ends` are
+    the ids of tokens that end an answer.
     """
     import torch
     from lm_eval.models.utils_hf import stop_sequences_criteria
@@ -88,7 +88,7 @@ def generate(
         length = next((i + 1 for i, token in enumerate(tokens) if token in ends), 0)
         ended = length > 0
         text = tokenizer.decode(tokens[:length] if ended else tokens, skip_special_tokens=True)
-        found = [text.find(stop) for stop in stops if stop in text]
+        found = [text.find(stop) + len(stop) for stop in stops if stop in text]
         if found:  # what follows in the batch is padding
             length = len(up_to_stop(tokenizer, tokens[:length] if ended else tokens, stops))
             text = text[: min(found)]

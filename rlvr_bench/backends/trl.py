@@ -110,7 +110,7 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
             rollouts.close()
     if rollouts.step != s.steps:
         raise RlvrBenchError(f"TRL ran {rollouts.step} rollout phases where {s.steps} were asked for")
-    model.save_pretrained(folder / layout.checkpoint())
+    save_weights(model, folder / layout.checkpoint(), inputs.device)
     return Training(
         steps=tuple(recorder.steps),
         rollouts=rollouts.count,
@@ -123,6 +123,17 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         kept={step: _weights_digest(folder, step) for step in inputs.save_at},
         grading=Grading(**{how.replace("-", "_"): count for how, count in graded.items()}),
     )
+
+
+def save_weights(model: Any, folder: Path, device: str) -> None:
+    """Save a model's weights: as they are from a CPU, in bfloat16, as they are evaluated, from a GPU."""
+    import torch
+
+    if device == "cpu":
+        model.save_pretrained(folder)
+        return
+    state = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
 
 
 def grpo_arguments(s: TrainingSettings) -> dict[str, Any]:
@@ -197,7 +208,8 @@ def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any) -> Any
 
         def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             if state.global_step in kept:
-                model.save_pretrained(folder / layout.checkpoint(kept[state.global_step]))
+                where = folder / layout.checkpoint(kept[state.global_step])
+                save_weights(model, where, rollouts.inputs.device)
 
         def on_log(self, _args: Any, _state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
             entry = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}

@@ -444,6 +444,41 @@ def test_micro_batches_add_up_to_the_same_update(hub, tmp_path) -> None:
     assert apart < moved / 20
 
 
+def test_weights_of_a_gpu_are_saved_as_they_are_evaluated(hub, tmp_path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from rlvr_bench.backends.trl import save_weights
+
+    pinned = models.pinned(card(tmp_path, "Gemma2"))  # tied embeddings
+    model = models.load_model(pinned, training=True)
+    save_weights(model, tmp_path / "gpu", "cuda")
+    saved = load_file(tmp_path / "gpu" / "model.safetensors")
+    assert {value.dtype for value in saved.values()} == {torch.bfloat16}
+    again = models.load_model(pinned, tmp_path / "gpu").state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(again[name], value.to(torch.bfloat16).float())
+
+
+def test_an_answer_ends_with_its_stop_string_in_evaluation_too(hub, tmp_path) -> None:
+    from rlvr_bench.backends.completions import generate, up_to_stop
+
+    pinned = models.pinned(card(tmp_path, "Olmo2"))
+    model, own = models.load_model(pinned), models.load_tokenizer(pinned)
+    asked = own.pad({"input_ids": [models.prompt_ids(own, f"What is {i}?") for i in range(24)]}, return_tensors="pt")
+    how = {"seed": (1,), "limit": 30, "ends": models.end_ids(own, pinned), "stops": pinned.stop}
+    rows = generate(model, own, asked["input_ids"], asked["attention_mask"], do_sample=True, temperature=1.0, **how)
+    stopped = [row for row in rows if "e" in row["text"]]
+    assert len(stopped) > 6
+    assert all(row["text"].count("e") == 1 and row["text"].endswith("e") and not row["truncated"] for row in stopped)
+    ids = own.encode("abc 12 hello there", add_special_tokens=False)
+    for stop in ("e", "12", "lo th", "re"):
+        cut = up_to_stop(own, [*ids, *[own.pad_token_id] * 3], [stop, "never"])
+        assert stop in own.decode(cut) and stop not in own.decode(cut[:-1])
+    assert up_to_stop(own, ids, ["never"]) == ids == up_to_stop(own, ids, [])
+    assert {row["tokens"] for row in rows if row["truncated"]} <= {30}
+
+
 def test_a_training_records_what_it_left_out(hub, tmp_path) -> None:
     record, rows, _, pinned = trained(tmp_path, "Qwen2", max_prompt_tokens=60)
     (own,) = record.left_out
