@@ -192,7 +192,9 @@ def _circumstances(plan: Plan, report: Report, measured: Sequence[ModelData]) ->
         incomplete = "; ".join([f"{len(report.failures)} of {len(plan.stages)} stages have no result", *lost])
     bands = {(card.name, task): band for card in plan.cards for task, band in card.expected.items()}
     return Circumstances(
-        transductive=", ".join(t.name for t in plan.suite.tasks) if plan.method.data == "test-prompts" else "",
+        transductive=", ".join(t.name for t in plan.suite.tasks if t.deciding)
+        if plan.method.data == "test-prompts"
+        else "",
         no_control="the method's reward is the control's, in its own setup"
         if plan.suite.control
         else "the suite has no control",

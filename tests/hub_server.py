@@ -32,8 +32,9 @@ class Repository:
 
 @dataclass
 class Hub:
-    """The server's contents and faults. `broken` by file name: `drop` closes the connection in the middle, `short`
-    sends a file that is shorter than what its HEAD says, `error` answers 500, `corrupt` sends other bytes."""
+    """Contents and faults. `broken` by file name: `drop` closes the connection in the middle, `short` sends a file that
+    is shorter than what its HEAD says, `error` answers 500, `corrupt` sends other bytes; by `api:NAME` of a repository
+    a status, `html` or `no-sha`."""
 
     models: dict[str, Repository] = field(default_factory=dict)
     datasets: dict[str, Repository] = field(default_factory=dict)
@@ -77,7 +78,14 @@ class Handler(BaseHTTPRequestHandler):
         found = self._repository(kind, name)
         if found is None:
             return
-        if found.moved_to:
+        how = self.hub.broken.get(f"api:{name}", "")
+        if how.isdigit():
+            self._fault(int(how), "", "the server's own words")
+        elif how == "html":
+            self._send(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
+        elif how == "no-sha":
+            self._send(200, json.dumps({"id": name, "siblings": []}).encode())
+        elif found.moved_to:
             self._moved(self.path.replace(name, found.moved_to))
         elif check:
             if found.gated:

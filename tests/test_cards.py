@@ -52,9 +52,22 @@ def test_a_card(name) -> None:
     assert card.name == name
     assert catalog.card_of(name.upper()) == card
     own = yaml.safe_load((catalog.folder("model") / f"{name}.yaml").read_text(encoding="utf-8"))
-    for key in ("licence", "gated", "released", "data_until", "based_on"):
-        if name in HUB and own[key] is not None and key != "based_on":
-            assert key in card.sources, f"{key} is said without a source"
+    facts = (
+        *(
+            "architecture",
+            "parameters",
+            "context_tokens",
+            "lineage",
+            "licence",
+            "gated",
+            "tuning",
+            "based_on",
+            "thinking",
+        ),
+        *("released", "data_until", "template", "bos_token", "system", "instruction", "opening", "end_tokens", "stop"),
+    )
+    said = [key for key in facts if own.get(key) not in (None, "", [])]
+    assert name not in HUB or [key for key in said if key not in card.sources] == []
     assert all(band.source or name not in HUB for band in card.expected.values())
     assert prompt_of(card, PROBLEM).count(PROBLEM) == 1
     if card.weights.source == "hub":
@@ -220,6 +233,80 @@ def test_a_plan_without_a_network(name, method, tmp_path, monkeypatch) -> None:
     for stage in found.plan.stages:
         if isinstance(stage.inputs, TrainInputs) and stage.cell.arm == "ground-truth":
             assert stage.inputs.tested == tuple(t.problems for t in found.plan.suite.tasks)
+
+
+def test_ttrl_trains_on_what_decides_and_leaves_the_rest_to_be_seen(tmp_path, monkeypatch) -> None:
+    from rlvr_bench.backends import hub
+
+    monkeypatch.setattr(hub, "look_up", lambda *_: (_ for _ in ()).throw(hub.UnreachableError("away")))
+    plan = plan_of("ttrl", "small", runs=tmp_path).plan
+    own = next(s.inputs for s in plan.stages if isinstance(s.inputs, TrainInputs) and s.cell.arm == "ttrl")
+    assert [p.source for p in own.problems] == ["math500"]
+
+
+def test_what_is_said_of_models_and_data_is_in_no_digest() -> None:
+    from rlvr_bench.schema.card import HubFile
+    from rlvr_bench.schema.suite import Pin, ProblemSet
+
+    card = catalog.load_card("gemma-2-2b-it")
+    files = {"config.json": HubFile(size=3)}
+
+    def frozen(**changes):
+        weights = card.weights.model_copy(update={"commit": "a" * 40, "files": files, **changes})
+        return card.model_copy(update={"weights": weights})
+
+    one = frozen().computed()
+    assert frozen(revision="v1", repository="other/name").computed() == one
+    assert frozen(commit="b" * 40).computed() != one
+    said = {"notes": "x", "licence": "y", "sources": {}, "exposure": (), "gated": True, "released": "z"}
+    assert frozen().model_copy(update=said).computed() == one
+    assert frozen().model_copy(update={"chat_template": "x"}).computed() != one
+
+    data = catalog.load_data_set("aime25")
+
+    def digest(**changes):
+        pin = Pin(origin="hub", data=data.model_copy(update=changes), repository="a/b", commit="c" * 40, files=("f",))
+        return ProblemSet(source="aime25", count=30, pin=pin).computed()
+
+    assert digest() == digest(notes="x", licence="y", title="z", source="w", published=None)
+    assert digest() != digest(answers="text")
+
+
+def test_a_suite_holds_one_amc_and_a_plan_says_where_too_little_decides(tmp_path, capsys, monkeypatch) -> None:
+    from rlvr_bench.backends import hub
+    from rlvr_bench.cli.app import run
+
+    monkeypatch.setattr(hub, "look_up", lambda *_: (_ for _ in ()).throw(hub.UnreachableError("away")))
+    text = (catalog.folder("suite") / "small.yaml").read_text()
+    both = text.replace("source: aime24, count: 30", "source: amc23, count: 40")
+    (tmp_path / "both.yaml").write_text(both)
+    assert run(["plan", "--method", "random", "--suite", str(tmp_path / "both.yaml")]) == 2
+    assert "amc23 is a part of amc83" in capsys.readouterr().err
+    (tmp_path / "few.yaml").write_text(text.replace("count: 500", "count: 200"))
+    assert run(["plan", "--method", "random", "--suite", str(tmp_path / "few.yaml"), "--runs", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "200 problems decide; below 300 little can be told" in out
+    assert "gemma-2-2b-it: training" in out and "training holds 41.8 GB before any rollout" in out
+
+
+@pytest.mark.parametrize(
+    ("template", "match"),
+    [("{{ strftime_now('%d') }}", "every day"), ("{% if %}", "chat_template, line 1"), ("{% for %}", "line 1")],
+)
+def test_a_chat_template_of_ones_own(tmp_path, template, match) -> None:
+    text = card_as_yaml(catalog.load_card("llama-3.1-8b")).replace(
+        "template: r1", f"chat_template: {json.dumps(template)}"
+    )
+    path = tmp_path / "own.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(FileFormatError, match=match):
+        catalog.load_card(str(path))
+    good = "{{ bos_token }}{% for m in messages %}{% if loop.last %}{{ m.content }}{% break %}{% endif %}{% endfor %}"
+    path.write_text(text.replace(json.dumps(template), json.dumps(good)), encoding="utf-8")
+    card = catalog.load_card(str(path))
+    assert prompt_of(card, PROBLEM) == "<|begin_of_text|>" + PROBLEM
+    path.write_text(card_as_yaml(card), encoding="utf-8")
+    assert catalog.load_card(str(path)) == card
 
 
 def test_dapo_is_refused_where_stop_strings_would_pass_for_truncation(tmp_path, monkeypatch) -> None:

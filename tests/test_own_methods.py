@@ -270,12 +270,12 @@ def test_gold_answers_of_tested_problems_are_never_trained_on(tmp_path: Path) ->
         plan_of(write(tmp_path / "far.yaml", head + "data: one-example\nexample: {index: 4000}\n"), "micro")
     text = (catalog.folder("suite") / "micro.yaml").read_text()
     text = text.replace("count: 4000\n  arguments: {split: train", "count: 390\n  arguments: {split: test")
-    leaking = plan_of("python", write(tmp_path / "leak.yaml", text)).plan
+    leaking = plan_of("python", write(tmp_path / "leak.yaml", text))
     with pytest.raises(UsageError, match="all 390 training problems are problems of the evaluation"):
         bring(leaking, tmp_path, lambda _: None)
     text = text.replace("count: 390", "count: 500")
     told: list[str] = []
-    bring(plan_of("python", write(tmp_path / "some.yaml", text)).plan, tmp_path, told.append)
+    bring(plan_of("python", write(tmp_path / "some.yaml", text)), tmp_path, told.append)
     assert told == ["400 of 500 training problems are left out: they are problems of the evaluation"]
 
 

@@ -27,7 +27,7 @@ def load_problems(wanted: ProblemSet, *, training: bool = False) -> list[Problem
 def _loaded(written: str, training: bool) -> tuple[Problem, ...]:
     """Ask a source once in a process: an evaluation needs the same problems several times."""
     wanted = ProblemSet.model_validate_json(written)
-    sources.check_source(wanted)
+    sources.check_source(wanted, training=training)
     try:
         found = sources.problems(wanted)[: wanted.count]
     except (TypeError, ValueError) as error:

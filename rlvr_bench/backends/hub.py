@@ -4,6 +4,7 @@ huggingface_hub does the work and keeps the cache; nothing but safetensors, toke
 fetched, and of data sets the files that a data set names.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,15 +12,19 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from rlvr_bench.errors import EnvironmentFaultError, RlvrBenchError
-from rlvr_bench.schema.card import HubFile
+from rlvr_bench.schema.card import Commit, HubFile, Repository
 
 Kind = Literal["model", "dataset"]
 TIMEOUT_SECONDS = 10.0
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PART = "model-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9].safetensors"
+TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 WANTED = (
-    *("config.json", "generation_config.json", WEIGHTS, INDEX, "model-?????-of-?????.safetensors"),
+    *("config.json", "generation_config.json", WEIGHTS, INDEX, PART),
     *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"),
 )
@@ -34,12 +39,16 @@ class UnreachableError(EnvironmentFaultError):
     """The hub does not answer."""
 
 
+class AnswerError(EnvironmentFaultError):
+    """The hub answers, and what it says is an error or makes no sense."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """What the hub says of a repository at a revision; `files` is what there is."""
+    """What the hub says of a repository at a revision; `files` is what there is. `cached`: the local cache says it."""
 
-    repository: str
-    commit: str
+    repository: Repository
+    commit: Commit
     files: dict[str, HubFile]
     gated: bool = False
     parameters: int | None = None
@@ -53,7 +62,7 @@ def look_up(kind: Kind, repository: str, revision: str) -> Found:
     """
     import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     api = HfApi(library_name="rlvr-bench")
     ask = api.model_info if kind == "model" else api.dataset_info
@@ -69,14 +78,35 @@ def look_up(kind: Kind, repository: str, revision: str) -> Found:
                     hint=_offline_hint(kind, repository),
                 ) from error
             return known
-    files = {
-        sibling.rfilename: HubFile(
-            size=sibling.size or 0, sha256=sibling.lfs.sha256 if getattr(sibling, "lfs", None) else None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if isinstance(error, HfHubHTTPError | HFValidationError):
+                raise
+            raise _senseless(repository, api.endpoint) from error
+    try:
+        files = {
+            sibling.rfilename: HubFile(
+                size=sibling.size or 0, sha256=sibling.lfs.sha256 if getattr(sibling, "lfs", None) else None
+            )
+            for sibling in info.siblings or ()
+        }
+        weights = getattr(info, "safetensors", None)
+        total = weights.total if weights else None
+        return _FOUND.validate_python(
+            {"repository": info.id, "commit": info.sha, "files": files, "gated": bool(info.gated), "parameters": total}
         )
-        for sibling in info.siblings or ()
-    }
-    weights = getattr(info, "safetensors", None)
-    return Found(info.id, info.sha, files, bool(info.gated), weights.total if weights else None)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _senseless(repository, api.endpoint) from error
+
+
+_FOUND: TypeAdapter[Found] = TypeAdapter(Found)
+
+
+def _senseless(repository: str, endpoint: str) -> AnswerError:
+    return AnswerError(
+        f"the hub's answer about {repository} is none: a proxy or a login page may stand between",
+        where=endpoint,
+        hint="open that address in a browser on this machine; HF_ENDPOINT names a mirror",
+    )
 
 
 def check_access(kind: Kind, repository: str) -> None:
@@ -88,21 +118,51 @@ def check_access(kind: Kind, repository: str) -> None:
 
 
 def wanted_files(found: Found) -> dict[str, HubFile]:
-    """Return the files of a model that are loaded. Raises EnvironmentFaultError where it has no safetensors."""
+    """Return the files of a model that are loaded: configuration, tokenizer, and whole weights.
+
+    Raises EnvironmentFaultError where one is missing, and what `fetch` raises: the parts of weights are read from their
+    index.
+    """
     files = {n: f for n, f in found.files.items() if any(fnmatchcase(n, pattern) for pattern in WANTED)}
-    if INDEX in files and WEIGHTS in files:  # one whole file beside the index: the parts are a second copy
-        files = {n: f for n, f in files.items() if not n.startswith("model-")}
-    missing = [name for name in ("config.json",) if name not in files]
-    if not any(name.endswith(".safetensors") for name in files):
-        missing.append("safetensors weights")
+    parts = {name for name in files if name.startswith("model-")}
+    if WEIGHTS in files:  # one whole file: parts beside it are a second copy
+        files = {n: f for n, f in files.items() if n not in parts | {INDEX}}
+        needed = {WEIGHTS}
+    elif INDEX in files:
+        (index,) = fetch("model", found.repository, found.commit, [INDEX])
+        needed = _parts_of(index, found)
+        files = {n: f for n, f in files.items() if n not in parts or n in needed}
+    else:
+        needed = {"safetensors weights"}
+    missing = sorted((needed | {"config.json"}) - set(files))
+    if not any(all(name in files for name in kind) for kind in TOKENIZERS):
+        missing.append("tokenizer")
     if missing:
+        shown = missing[:4]
         raise EnvironmentFaultError(
-            f"{found.repository} holds no {' and no '.join(missing)}",
+            f"{found.repository} holds no {' and no '.join(shown)}",
             where=f"at {found.commit[:12]}: " + (", ".join(sorted(found.files)[:12]) or "no files"),
-            hint="other formats can run code when they are read and are not loaded; choose a repository or revision "
+            hint="finish the download: hf download " + found.repository
+            if found.cached
+            else "other formats can run code when they are read and are not loaded; choose a repository or revision "
             "with safetensors",
         )
     return files
+
+
+def _parts_of(index: Path, found: Found) -> set[str]:
+    """Return the names of the parts that an index of weights lists."""
+    try:
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        parts = {str(name) for name in listed}
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise EnvironmentFaultError(
+            f"{INDEX} of {found.repository} is no index of weights", where=str(index)
+        ) from error
+    odd = [name for name in parts if not fnmatchcase(name, PART)]
+    if odd or not parts:
+        raise EnvironmentFaultError(f"{INDEX} of {found.repository} names {odd[:1] or 'no parts'}", where=str(index))
+    return parts
 
 
 def matching(found: Found, patterns: Sequence[str]) -> tuple[str, ...]:
@@ -184,9 +244,17 @@ def explained(kind: Kind, repository: str, revision: str, name: str = "") -> Ite
             f"{what} is not there: it was renamed or removed", where=where, hint="the plan's commit no longer holds it"
         ) from error
     except errors.HfHubHTTPError as error:
-        code = error.response.status_code if error.response is not None else "no"
-        raise UnreachableError(
-            f"the hub answered {code} for {what}", where=where, hint="run the same command again in a while"
+        code = error.response.status_code if error.response is not None else 0
+        if code in (401, 403):
+            raise AccessError(
+                f"the hub refuses {what} to this machine: {_said(error)}",
+                where=page,
+                hint="a token may lack the right to read gated or private repositories: `hf auth login` or HF_TOKEN",
+            ) from error
+        raise AnswerError(
+            f"the hub answered {code or 'no status'} for {what}",
+            where=where,
+            hint="run the same command again in a while",
         ) from error
     except (httpx2.TransportError, errors.OfflineModeIsEnabled) as error:
         raise UnreachableError(
@@ -223,6 +291,9 @@ def _from_cache(kind: Kind, repository: str, revision: str) -> Found | None:
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type=kind)
     ref = folder / "refs" / revision
     commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
+    there = [path.name for path in folder.glob("snapshots/*")]
+    if commit not in there and len(there) == 1:  # fetched by its commit, as our own downloads are
+        commit = there[0]
     snapshot = folder / "snapshots" / commit
     if not snapshot.is_dir():
         return None

@@ -5,6 +5,7 @@ meet the same models, though their authors push a new README in between. Remove 
 """
 
 import contextlib
+import fcntl
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -28,29 +29,35 @@ _FOUND = TypeAdapter(dict[str, hub.Found])
 T = TypeVar("T")
 
 
+def _read(path: Path) -> dict[str, hub.Found]:
+    if not path.is_file():
+        return {}
+    try:
+        return _FOUND.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise EnvironmentFaultError(
+            "the file of frozen revisions is damaged",
+            where=str(path),
+            hint="mend it, or remove it to look revisions up anew",
+        ) from error
+
+
 class Book:
     """What was looked up before, by kind, name and revision."""
 
     def __init__(self, runs: Path) -> None:
         self.path = runs / REVISIONS
         self._lock = threading.Lock()
-        self._known: dict[str, hub.Found] = {}
+        self._known = _read(self.path)
+        self._cached: dict[str, hub.Found] = {}
         self._dead: hub.UnreachableError | None = None
-        if self.path.is_file():
-            try:
-                self._known = _FOUND.validate_json(self.path.read_bytes())
-            except ValidationError as error:
-                raise EnvironmentFaultError(
-                    "the file of frozen revisions is damaged",
-                    where=str(self.path),
-                    hint="mend it, or remove it to look revisions up anew",
-                ) from error
 
     def look_up(self, kind: hub.Kind, repository: str, revision: str) -> hub.Found:
         """Return what is known, else what the hub says now. Once it cannot be reached, it is not asked again."""
         key = f"{kind} {repository} {revision}"
-        if key in self._known:
-            return self._known[key]
+        known = self._known.get(key) or self._cached.get(key)
+        if known is not None:
+            return known
         if self._dead is not None:
             raise self._dead
         try:
@@ -59,13 +66,23 @@ class Book:
             self._dead = error
             raise
         with self._lock:
-            self._known[key] = found
+            (self._cached if found.cached else self._known)[key] = found
         return found
 
+    @property
+    def cached(self) -> list[str]:
+        """What the local cache had to answer for, as the hub could not be reached; it is not kept."""
+        return sorted(found.repository for found in self._cached.values())
+
     def save(self) -> None:
-        """Write what is known, durably."""
-        if self._known:
-            body = {key: asdict(found) for key, found in sorted(self._known.items())}
+        """Write what is known, durably, beside what other runs of the folder have found meanwhile."""
+        if not self._known:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f".{REVISIONS}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            both = {**_read(self.path), **self._known}
+            body = {key: asdict(found) for key, found in sorted(both.items())}
             write_text(self.path, json.dumps(body, indent=1, default=lambda v: v.model_dump(exclude_none=True)) + "\n")
 
 
@@ -107,6 +124,8 @@ def freeze(suite: Suite, cards: Sequence[Card], book: Book) -> Frozen:
         and isinstance(new.weights, HubWeights)
         and old.weights.repository.lower() != new.weights.repository.lower()
     ]
+    if book.cached:
+        notes.append(f"the hub was not reached; the local cache says what {', '.join(book.cached)} hold")
     return Frozen(frozen, pinned_cards, notes, _in_short(faults))
 
 
@@ -168,14 +187,18 @@ def _state(path: Path) -> str:
     return f"{real} {status.st_size} {status.st_mtime_ns}"
 
 
-def fetch(suite: Suite, cards: Sequence[Card], runs: Path, tell: Callable[[str], None]) -> None:
-    """Bring everything that a pinned plan needs to this machine, checked; `tell` is told what is fetched.
-
-    Raises what the hub raises, EnvironmentFaultError for damaged files, and what loading problems raises.
-    """
-    verified = Verified(runs)
+def fetch_problems(suite: Suite) -> None:
+    """Bring the files of all problems to this machine. Raises what the hub raises."""
     for problems in (*(task.problems for task in suite.tasks), suite.training_problems):
         sources.fetch(problems)
+
+
+def fetch_models(cards: Sequence[Card], runs: Path, tell: Callable[[str], None]) -> None:
+    """Bring all models to this machine, checked; `tell` is told what is fetched.
+
+    Raises what the hub raises, EnvironmentFaultError for damaged files.
+    """
+    verified = Verified(runs)
     for card in cards:
         if isinstance(card.weights, HubWeights):
             size = sum(file.size for file in card.weights.files.values())

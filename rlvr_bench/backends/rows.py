@@ -5,16 +5,16 @@ brought to one form here, and counted and compared with what the data set should
 """
 
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.dataset import Columns, DataSet
 from rlvr_bench.schema.problem import Problem
-from rlvr_bench.scoring.overlap import words
 
 LONGEST = 20_000
 """Characters of a problem: what is longer is not one."""
@@ -23,7 +23,18 @@ _AOPS = re.compile(r"/(\d{4}_(?:AMC|AIME)_[A-Za-z0-9_]+?)_Problems/Problem_(\d+)
 _ENCLOSED = tuple(
     re.compile(p, re.S) for p in (r"\$([^$]+)\$", r"\\\[((?:(?!\\\]).)+)\\\]", r"\\\(((?:(?!\\\)).)+)\\\)")
 )
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.0*)?")
 _INTEGER = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?")
+
+
+class Read(NamedTuple):
+    """The problems of a data set, how many rows it had, and how many of a training set's were set aside."""
+
+    problems: tuple[Problem, ...]
+    rows: int
+    empty: int = 0
+    repeated: int = 0
+    torn: int = 0
 
 
 class DataError(EnvironmentFaultError):
@@ -42,7 +53,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if path.suffix == ".json":
         try:
             rows = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"not valid JSON: {error}", where=str(path)) from error
         if not isinstance(rows, list):
             raise DataError("the file is not a list of problems", where=str(path))
@@ -77,17 +88,17 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{path}, row {number}", row
 
 
-def problems_of(data: DataSet, rows: Iterable[tuple[str, dict[str, Any]]], columns: Columns) -> list[Problem]:
+def problems_of(data: DataSet, rows: Iterable[tuple[str, dict[str, Any]]], columns: Columns) -> Read:
     """Return a data set's problems from its rows, in their order.
 
     Raises DataError for a row that lacks a column or holds another type. In a training set, rows without an answer are
-    left out, problems that stand twice count once, and those that stand with different answers are left out.
+    set aside, problems that stand twice count once, and those that stand with different answers are set aside.
     """
     found = [_problem(data, row, columns, where) for where, row in rows]
-    return _once(p for p in found if p.answer) if data.role == "train" else found
+    return _once(found) if data.role == "train" else Read(tuple(found), len(found))
 
 
-def check(data: DataSet, problems: list[Problem], *, where: str) -> None:
+def check(data: DataSet, problems: Sequence[Problem], *, where: str) -> None:
     """Raise DataError where the problems are not those of the data set: their count, or the digest of their answers."""
     if data.count is not None and len(problems) != data.count:
         raise DataError(f"{data.name} has {len(problems)} problems here, it should have {data.count}", where=where)
@@ -117,6 +128,8 @@ def _problem(data: DataSet, row: dict[str, Any], columns: Columns, where: str) -
     text = row[columns.problem]
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"column {columns.problem!r} holds no text", where=where)
+    if not _encodes(text):
+        raise DataError("a problem with characters that are none (unpaired surrogates)", where=where)
     if len(text) > LONGEST:
         raise DataError(f"a problem of {len(text):,} characters, more than {LONGEST:,}", where=where)
     answer = _answer(row[columns.answer], data, where)
@@ -126,7 +139,7 @@ def _problem(data: DataSet, row: dict[str, Any], columns: Columns, where: str) -
 
 def _id(raw: Any, data: DataSet, text: str, where: str) -> str:
     if raw is None:
-        return digest(words(text) or text)[:16]
+        return digest(" ".join(text.split()))[:16]
     if isinstance(raw, bool) or not isinstance(raw, str | int) or not str(raw).strip():
         raise DataError(f"an id must be a text or a number, not {raw!r}", where=where)
     name = str(raw).strip()
@@ -142,8 +155,14 @@ def _answer(raw: Any, data: DataSet, where: str) -> str:
         if raw is None and data.role == "train":
             return ""
         raise DataError(f"an answer must be a text or a number, not {raw!r}", where=where)
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise DataError(f"an answer must be a text or a number, not {raw}", where=where)
     text = bare(str(raw))
-    number = _INTEGER.fullmatch(_undegreed(text).replace(",", "")) if data.answers == "integer" else None
+    if not _encodes(text):
+        raise DataError("an answer with characters that are none (unpaired surrogates)", where=where)
+    whole = _undegreed(text)
+    whole = whole.replace(",", "") if _THOUSANDS.fullmatch(whole) else whole
+    number = _INTEGER.fullmatch(whole) if data.answers == "integer" else None
     if number:
         return ("-" if number[1] == "-" and number[2] != "0" else "") + number[2]
     if data.answers == "integer":
@@ -163,16 +182,28 @@ def bare(text: str) -> str:
     return text
 
 
+def _encodes(text: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def _undegreed(text: str) -> str:
     return re.sub(r"\s*(?:\^\s*(?:\\circ|\{\s*\\circ\s*\})|°)\s*$", "", text).strip()
 
 
-def _once(problems: Iterable[Problem]) -> list[Problem]:
-    found: dict[tuple[str, ...] | str, Problem] = {}
+def _once(problems: Sequence[Problem]) -> Read:
+    found: dict[str, Problem] = {}
     torn = set()
+    empty = repeated = 0
     for problem in problems:
-        key = words(problem.problem) or problem.problem
+        if not problem.answer:
+            empty += 1
+            continue
+        key = " ".join(problem.problem.split())
         other = found.setdefault(key, problem)
+        if other is problem:
+            continue
+        repeated += 1
         if "".join(other.answer.split()) != "".join(problem.answer.split()):
             torn.add(key)
-    return [problem for key, problem in found.items() if key not in torn]
+    kept = tuple(problem for key, problem in found.items() if key not in torn)
+    return Read(kept, len(problems), empty=empty, repeated=repeated, torn=len(torn))

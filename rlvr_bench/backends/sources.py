@@ -9,7 +9,7 @@ from rlvr_bench import catalog
 from rlvr_bench.backends import hub
 from rlvr_bench.backends.arithmetic import chain
 from rlvr_bench.backends.micro.problems import problems as micro_arithmetic
-from rlvr_bench.backends.rows import DataError, check, content_digest, problems_of, read_rows
+from rlvr_bench.backends.rows import DataError, Read, check, content_digest, problems_of, read_rows
 from rlvr_bench.catalog.files import is_path
 from rlvr_bench.errors import InputsChangedError, NotFoundError, UsageError
 from rlvr_bench.plugins import did_you_mean
@@ -30,23 +30,38 @@ FOLDER = "RLVR_BENCH_DATA"
 OWN = Columns(id="id", problem="problem", answer="answer")
 
 
-def check_source(wanted: ProblemSet) -> None:
-    """Raise NotFoundError where a problem set names an unknown source, UsageError for arguments that it cannot have."""
+def check_source(wanted: ProblemSet, *, training: bool = False) -> None:
+    """Raise NotFoundError where a problem set names an unknown source, UsageError for what it cannot have.
+
+    Without `training` the problems are tested: that is not what a training set is for, and all must be there.
+    """
     known = [*GENERATORS, *catalog.data_set_names(), FILE]
     if wanted.pin is not None and wanted.pin.data is not None:
         return
-    if is_path(wanted.source):
-        catalog.load_data_set(wanted.source)
-    elif wanted.source not in known:
+    given = ", ".join(sorted(wanted.arguments))
+    if wanted.source in GENERATORS:
+        try:
+            made = GENERATORS[wanted.source](count=2, **wanted.arguments)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"problem source {wanted.source}: {error}") from error
+        assert len(made) == 2
+        return
+    if wanted.source == FILE:
+        if set(wanted.arguments) != {"path"}:
+            raise UsageError("problem source file needs one argument: path", hint="arguments: {path: ./problems.jsonl}")
+        return
+    if not is_path(wanted.source) and wanted.source not in known:
         raise NotFoundError(
             f"unknown problem source {wanted.source!r}{did_you_mean(wanted.source, known)}",
             hint="known: " + ", ".join(known),
         )
-    given = set(wanted.arguments)
-    if wanted.source == FILE and given != {"path"}:
-        raise UsageError("problem source file needs one argument: path", hint="arguments: {path: ./problems.jsonl}")
-    if wanted.source not in (*GENERATORS, FILE) and given:
-        raise UsageError(f"data set {wanted.source} takes no arguments, {', '.join(sorted(given))} was given")
+    data = catalog.load_data_set(wanted.source)
+    if given:
+        raise UsageError(f"data set {data.name} takes no arguments, {given} was given")
+    if not training and data.role == "train":
+        raise UsageError(f"data set {data.name} is for training: a task needs one that is checked by count and digest")
+    if data.count is not None and wanted.count > data.count:
+        raise UsageError(f"data set {data.name} has {data.count} problems, {wanted.count} were asked for")
 
 
 def pinned(wanted: ProblemSet, look_up: Callable[[hub.Kind, str, str], hub.Found] = hub.look_up) -> ProblemSet:
@@ -54,16 +69,16 @@ def pinned(wanted: ProblemSet, look_up: Callable[[hub.Kind, str, str], hub.Found
 
     Generated problems are what their arguments say. Raises what `hub.look_up` raises, DataError, NotFoundError.
     """
-    check_source(wanted)
+    check_source(wanted, training=True)
     if wanted.source in GENERATORS or wanted.pin is not None:
         return wanted
     if wanted.source == FILE:
-        pin = Pin(origin="file", sha256=content_digest(_of_file(_OWN_FILE, str(_file(wanted)))))
+        pin = Pin(origin="file", sha256=content_digest(_of_file(_OWN_FILE, str(_file(wanted))).problems))
         return wanted.model_copy(update={"pin": pin})
     data = catalog.load_data_set(wanted.source)
     path = _in_folder(data)
     if path is not None:
-        pin = Pin(origin="folder", data=data, sha256=content_digest(_of_file(data, str(path))))
+        pin = Pin(origin="folder", data=data, sha256=content_digest(_of_file(data, str(path)).problems))
         return wanted.model_copy(update={"pin": pin})
     if data.hub is None:
         raise DataError(f"data set {data.name} is not on the hub", hint=f"set {FOLDER}=DIR with {data.name}.jsonl")
@@ -80,6 +95,23 @@ def problems(wanted: ProblemSet) -> list[Problem]:
     """
     if wanted.source in GENERATORS:
         return GENERATORS[wanted.source](count=wanted.count, **wanted.arguments)
+    return list(_read(wanted).problems)
+
+
+def told(wanted: ProblemSet) -> list[str]:
+    """Return what of a training set was set aside when it was read, in sentences."""
+    if wanted.source in GENERATORS:
+        return []
+    read = _read(wanted)
+    aside = [(read.empty, "without an answer"), (read.repeated, "repeated"), (read.torn, "with several answers")]
+    parts = [f"{count} {what}" for count, what in aside if count]
+    name = wanted.pin.data.name if wanted.pin and wanted.pin.data else wanted.source
+    return (
+        [f"{name}: {len(read.problems)} of {read.rows} rows are taken; set aside: {', '.join(parts)}"] if parts else []
+    )
+
+
+def _read(wanted: ProblemSet) -> Read:
     pin = pinned(wanted).pin
     assert pin is not None
     if pin.origin == "hub":
@@ -96,7 +128,7 @@ def problems(wanted: ProblemSet) -> list[Problem]:
             )
         path = found_at
     found = _of_file(data, str(path))
-    if content_digest(found) != pin.sha256:
+    if content_digest(found.problems) != pin.sha256:
         raise InputsChangedError(
             "the problems of this file are not those that the plan was made with",
             where=str(path),
@@ -135,21 +167,21 @@ def _in_folder(data: DataSet) -> Path | None:
 _OWN_FILE = DataSet(schema_version=1, name="file", title="A file", role="own", source="a file of one's own")
 
 
-def _of_file(data: DataSet, path: str) -> list[Problem]:
+def _of_file(data: DataSet, path: str) -> Read:
     status = Path(path).stat()
-    return list(_of_file_as_it_is(data, path, status.st_mtime_ns, status.st_size))
+    return _of_file_as_it_is(data, path, status.st_mtime_ns, status.st_size)
 
 
 @cache
-def _of_file_as_it_is(data: DataSet, path: str, _changed: int, _size: int) -> tuple[Problem, ...]:
+def _of_file_as_it_is(data: DataSet, path: str, _changed: int, _size: int) -> Read:
     """Read a file once in a process, unless it changes: an evaluation needs the same problems several times."""
     found = problems_of(data, read_rows(Path(path)), OWN)
-    check(data, found, where=path)
-    return tuple(found)
+    check(data, found.problems, where=path)
+    return found
 
 
 @cache
-def _of_hub(data: DataSet, repository: str, commit: str, files: tuple[str, ...]) -> list[Problem]:
+def _of_hub(data: DataSet, repository: str, commit: str, files: tuple[str, ...]) -> Read:
     paths = hub.fetch("dataset", repository, commit, files)
     rows = (
         (f"{name} of {repository} at {commit[:12]}{where.removeprefix(str(path))}", row)
@@ -157,5 +189,5 @@ def _of_hub(data: DataSet, repository: str, commit: str, files: tuple[str, ...])
         for where, row in read_rows(path)
     )
     found = problems_of(data, rows, data.columns)
-    check(data, found, where=f"{repository} at {commit[:12]}")
+    check(data, found.problems, where=f"{repository} at {commit[:12]}")
     return found

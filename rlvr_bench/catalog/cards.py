@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_bench.catalog.files import is_path, load_yaml, names, resolve
-from rlvr_bench.errors import FileFormatError
+from rlvr_bench.errors import FileFormatError, NotFoundError
 from rlvr_bench.plugins import did_you_mean
 from rlvr_bench.schema.card import Card
 
@@ -20,11 +20,41 @@ def template_names() -> list[str]:
     return sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
 
 
+def load_template(name: str) -> str:
+    """Return the text of one of the program's chat templates. Raises NotFoundError."""
+    if name not in template_names():
+        raise NotFoundError(
+            f"unknown template {name!r}{did_you_mean(name, template_names())}", hint="rlvr-bench list templates"
+        )
+    return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def _compiles(text: Any, path: Path) -> None:
+    """Raise FileFormatError where a chat template of one's own is no Jinja, or would not be the same tomorrow."""
+    import jinja2
+
+    if not isinstance(text, str):
+        return
+    if "strftime_now" in text:
+        raise FileFormatError(
+            "chat_template asks for today's date: the prompt would change every day", where=str(path), hint="write one"
+        )
+    try:
+        jinja2.Environment(autoescape=False, extensions=["jinja2.ext.loopcontrols"]).parse(text)  # noqa: S701
+    except jinja2.TemplateSyntaxError as error:
+        raise FileFormatError(
+            f"chat_template, line {error.lineno}: {error.message}",
+            where=str(path),
+            hint="rlvr-bench show card qwen2.5-0.5b shows one; `template: chatml` needs none",
+        ) from error
+
+
 def _with_template(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return a card's data with the chat template that it names written out, completed by the card's own words."""
     name = data.get("template")
     if name is None:
-        idle = [key for key in COMPLETED_BY.values() if data.get(key)]
+        _compiles(data.get("chat_template"), path)
+        idle = [key for key in COMPLETED_BY.values() if data.get(key) and key != "bos_token"]
         if idle:
             raise FileFormatError(
                 f"{idle[0]} completes a template of the program, and the card names none",

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rlvr_bench import catalog, plugins
-from rlvr_bench.backends import pins
+from rlvr_bench.backends import pins, sources
 from rlvr_bench.backends.data import leaked, load_problems, training_pool
-from rlvr_bench.backends.models import check_weights
+from rlvr_bench.backends.models import Device, check_weights
 from rlvr_bench.backends.sources import check_source
 from rlvr_bench.backends.tasks import check_task
 from rlvr_bench.backends.tracking import REPORT_TO, TRACKERS
@@ -29,6 +29,7 @@ class Planned:
     """A plan, what a reader of it should know, and why it cannot be run as it is: models or data not found."""
 
     plan: Plan
+    book: pins.Book
     notes: tuple[str, ...] = ()
     faults: tuple[RlvrBenchError, ...] = ()
 
@@ -41,13 +42,12 @@ def plan_of(
     models: Sequence[str] = (),
     seeds: int | None = None,
     limit: int | None = None,
-    keep: bool = False,
 ) -> Planned:
     """Load everything that is named, check that weights, problems and tasks are there, and return the plan.
 
-    Commits of the hub are those that the folder `runs` keeps, or today's, which it keeps from now on where `keep`. The
-    rewards of every arm are called on made-up rollouts: a broken one is refused here, before anything is trained. So is
-    an example whose gold answer is one of the evaluation's.
+    Commits of the hub are those that the folder `runs` keeps, or today's. The rewards of every arm are called on
+    made-up rollouts: a broken one is refused here, before anything is trained. So is an example whose gold answer is
+    one of the evaluation's.
     """
     signal = catalog.load_method(method)
     whole = catalog.load_suite(suite)
@@ -67,15 +67,14 @@ def plan_of(
     for card in cards:
         if isinstance(card.weights, EmbeddedWeights):
             check_weights(card)
-    for wanted in (chosen.training_problems, *(task.problems for task in chosen.tasks)):
-        check_source(wanted)
+    check_source(chosen.training_problems, training=True)
+    for task in chosen.tasks:
+        check_source(task.problems)
     for task in chosen.tasks:
         check_task(task.lm_eval_task)
     book = pins.Book(runs or Path("runs"))
     frozen = pins.freeze(chosen, cards, book)
     faults = [*frozen.faults, *pins.gates(frozen.cards)]
-    if keep and not faults:
-        book.save()
     arms = [signal, *([control.model_copy(update={"labels": False})] if control else []), *filter(None, [reference])]
     group_size = settings_of(signal, chosen.training).group_size
     unreplayable, *_ = [rehearse(arm, group_size) for arm in arms]
@@ -83,7 +82,7 @@ def plan_of(
         frozen.suite,
         signal,
         frozen.cards,
-        _environment(arms),
+        _environment(arms, chosen.device),
         control=control,
         reference=reference,
         prompts=prompts,
@@ -92,25 +91,33 @@ def plan_of(
     )
     if not faults:
         _refuse_tested(made)
-    return Planned(made, tuple(frozen.notes), tuple(faults))
+    return Planned(made, book, tuple(frozen.notes), tuple(faults))
 
 
-def bring(plan: Plan, runs: Path, tell: Callable[[str], None]) -> None:
-    """Bring models and problems to this machine and read every problem once, before anything is trained."""
-    pins.fetch(plan.suite, plan.cards, runs, tell)
+def bring(planned: Planned, runs: Path, tell: Callable[[str], None]) -> None:
+    """Bring problems and models to this machine, and keep the commits for later plans, before anything is trained.
+
+    Problems come first and every one is read, so that a changed data set is known before gigabytes are fetched.
+    """
+    plan = planned.plan
+    pins.fetch_problems(plan.suite)
     for task in plan.suite.tasks:
         load_problems(task.problems)
     pool = load_problems(plan.suite.training_problems, training=True)
     tested = leaked(pool, tuple(task.problems for task in plan.suite.tasks))
+    for line in sources.told(plan.suite.training_problems):
+        tell(line)
     if len(tested) == len(pool):
         raise UsageError(
             f"all {len(pool)} training problems are problems of the evaluation", hint="train on other problems"
         )
     if tested:
         tell(f"{len(tested)} of {len(pool)} training problems are left out: they are problems of the evaluation")
+    pins.fetch_models(plan.cards, runs, tell)
+    planned.book.save()
 
 
-def _environment(arms: Sequence[Method]) -> Environment:
+def _environment(arms: Sequence[Method], device: Device) -> Environment:
     """Return this machine's environment, with the code of rewards that are not ours and not in the plan."""
     leaves = [leaf for arm in arms for leaf in arm.leaves() if leaf.name]
     files = {
@@ -118,7 +125,7 @@ def _environment(arms: Sequence[Method]) -> Environment:
         for leaf in leaves
         if leaf.code and (code := plugins.local_code_digest(module_of(leaf.code, str(leaf.name))))
     }
-    found = environment(str(leaf.name) for leaf in leaves if leaf.code is None)
+    found = environment((str(leaf.name) for leaf in leaves if leaf.code is None), device)
     return found.model_copy(update={"rewards": {**found.rewards, **files}})
 
 

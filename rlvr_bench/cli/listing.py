@@ -41,6 +41,7 @@ class Shown(StrEnum):
     preset = "preset"
     prompt = "prompt"
     data_set = "data-set"
+    template = "template"
 
 
 def list_(
@@ -128,6 +129,9 @@ def show(
         return
     if kind in (Shown.card, Shown.model):
         typer.echo(card_as_yaml(catalog.load_card(name)), nl=False)
+        return
+    if kind is Shown.template:
+        typer.echo(catalog.load_template(name), nl=False)
         return
     if kind is Shown.data_set:
         typer.echo(data_set_as_yaml(catalog.load_data_set(name)), nl=False)

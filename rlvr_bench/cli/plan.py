@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from rlvr_bench.schema.plan import Plan
 
 
+LEAST_DECIDING = 300
+"""Problems that should decide (docs/statistics.md, section 10)."""
+
+
 def plan(
     method: MethodOption,
     suite: SuiteOption = "micro",
@@ -114,6 +118,9 @@ def show_plan(planned: "Planned", console: "Console") -> None:
         lines.append(
             ("beware", "trainings on a GPU use one device and no vLLM in this version, and were not tried on one")
         )
+    deciding = sum(task.problems.count for task in suite.tasks if task.deciding)
+    if deciding < LEAST_DECIDING:
+        lines.append(("beware", f"{deciding} problems decide; below {LEAST_DECIDING} little can be told"))
     for fault in planned.faults:
         lines.append(("missing", f"{fault.message}" + (f" ({fault.hint})" if fault.hint else "")))
     for label, text in lines:
@@ -142,7 +149,7 @@ def _frozen(planned: "Planned") -> list[tuple[str, str]]:
 
 def _per_model(made: "Plan") -> list[tuple[str, str]]:
     """Say what each model costs, in the middle of the range."""
-    from rlvr_bench.planning.cost import gpu_seconds
+    from rlvr_bench.planning.cost import BYTES_TRAINING, gpu_seconds
 
     once = {stage.digest: stage for stage in made.stages}.values()
     rows = []
@@ -150,7 +157,8 @@ def _per_model(made: "Plan") -> list[tuple[str, str]]:
         own = [(stage.kind, gpu_seconds(stage) / 3600) for stage in once if stage.cell.model == card.name]
         training = sum(hours for kind, hours in own if kind == "train")
         other = sum(hours for kind, hours in own if kind != "train")
-        rows.append(("", f"  {card.name}: training {round_two(training):,}, the rest {round_two(other):,}"))
+        memory = f"training holds {size(BYTES_TRAINING * card.parameters)} before any rollout"
+        rows.append(("", f"  {card.name}: training {round_two(training):,}, the rest {round_two(other):,}; {memory}"))
     return rows
 
 

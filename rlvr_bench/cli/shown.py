@@ -23,7 +23,7 @@ def card_as_yaml(card: Card) -> str:
     if card.template is not None:
         del body["chat_template"]  # the template's, completed by the card's own words
     else:
-        for name in ("template", "bos_token", "system", "instruction", "opening"):
+        for name in ("template", "system", "instruction", "opening"):
             del body[name]
     if card.weights.source == "hub" and card.weights.commit is None:
         for name in ("commit", "files"):
@@ -46,11 +46,23 @@ def data_set_as_yaml(data: DataSet) -> str:
 
 def prompt_of(card: Card, problem: str) -> str:
     """Return the text that a model is given for a problem: its chat template, rendered in a sandbox."""
+    from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)  # as transformers renders it
-    template = environment.from_string(card.chat_template)
-    return template.render(messages=[{"role": "user", "content": problem}], add_generation_prompt=True)
+    from rlvr_bench.errors import UsageError
+
+    # as transformers renders it
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    words = {"messages": [{"role": "user", "content": problem}], "add_generation_prompt": True}
+    try:
+        return environment.from_string(card.chat_template).render(bos_token=card.bos_token, **words)
+    except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
+        raise UsageError(
+            f"the chat template of {card.name} cannot be rendered: {error}",
+            hint=f"mend chat_template of card {card.name}",
+        ) from error
 
 
 def _marked(text: str) -> str:

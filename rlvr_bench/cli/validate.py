@@ -66,8 +66,10 @@ def validate(
 
     report_trainings_to(report_to)
     where_stages_run = plugins.load(plugins.EXECUTORS, executor)
-    planned = plan_of(method, suite, runs=runs, models=models or (), seeds=seeds, limit=limit, keep=True)
+    planned = plan_of(method, suite, runs=runs, models=models or (), seeds=seeds, limit=limit)
     if planned.faults:
+        for fault in planned.faults[1:]:
+            output.fail(fault)
         raise planned.faults[0]
     plan = planned.plan
     folder = RunFolder(run if run is not None else runs / run_name(plan))
@@ -78,7 +80,7 @@ def validate(
     elif not quiet:
         show_plan(planned, output.aside())
         output.aside().print(f"run: {folder.path}")
-    bring(plan, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
+    bring(planned, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
     if plan.suite.device == "cuda":
         use_gpu()
     try:

@@ -30,6 +30,9 @@ SPREAD = (0.8, 1.6)
 BYTES_PER_PARAMETER = {"cpu": 4, "cuda": 2}
 """Of saved weights: float32, and bfloat16 from a GPU."""
 
+BYTES_TRAINING = 16
+"""Bytes a parameter of a whole training on one device: weights, gradients and both moments of Adam in float32."""
+
 BYTES_PER_COMPLETION = 60
 
 

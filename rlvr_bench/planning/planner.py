@@ -193,7 +193,7 @@ def _control_of(method: Method, control: Method) -> Method:
 
 def _problems(suite: Suite, method: Method) -> tuple[ProblemSet, ...]:
     if method.data == "test-prompts":
-        return tuple(task.problems for task in suite.tasks)
+        return tuple(task.problems for task in suite.tasks if task.deciding)
     pool = suite.training_problems
     if method.preparation and suite.label_problems:
         pool = pool.model_copy(update={"count": min(pool.count, suite.label_problems)})

@@ -2,10 +2,12 @@
 
 import hashlib
 import platform
+import subprocess
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 from rlvr_bench import plugins
 from rlvr_bench.errors import EnvironmentFaultError
@@ -52,8 +54,21 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def environment(rewards: Iterable[str] = ()) -> Environment:
+@cache
+def accelerators() -> str:
+    """Return the names of this machine's GPUs with their driver, as its tool says; without importing torch."""
+    words = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - words of our own
+    except (OSError, subprocess.SubprocessError):
+        return "none seen"
+    return "; ".join(sorted({line.strip() for line in done.stdout.splitlines() if line.strip()})) or "none seen"
+
+
+def environment(rewards: Iterable[str] = (), device: Literal["cpu", "cuda"] = "cpu") -> Environment:
     """Return this machine's environment, with the source digests of the named rewards that are not ours.
+
+    What computes is part of it: the processor, or for `cuda` the kinds of GPU and their driver.
 
     Raises EnvironmentFaultError where a library is missing.
     """
@@ -66,4 +81,5 @@ def environment(rewards: Iterable[str] = ()) -> Environment:
                 f"{name} is not installed", hint="pip install --force-reinstall rlvr-bench"
             ) from error
     outside = {name: digest for name in rewards if (digest := plugins.source_digest(plugins.REWARDS, name))}
-    return Environment(versions=versions, code=code_digest(), device=f"cpu: {processor()}", rewards=outside)
+    where = f"cpu: {processor()}" if device == "cpu" else f"cuda: {accelerators()}"
+    return Environment(versions=versions, code=code_digest(), device=where, rewards=outside)

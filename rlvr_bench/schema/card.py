@@ -121,4 +121,7 @@ class Card(Frozen):
         found = self.model_dump(mode="json", exclude=unused)
         if not self.end_tokens:
             del found["end_tokens"]
+        if self.weights.source == "hub" and self.weights.commit is not None:
+            for name in ("repository", "revision"):
+                del found["weights"][name]
         return found

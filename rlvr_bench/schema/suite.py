@@ -50,6 +50,9 @@ class ProblemSet(Frozen):
         if self.pin and self.pin.sha256:
             found["pin"] = {"sha256": self.pin.sha256}
             found["arguments"].pop("path", None)
+        elif self.pin and self.pin.data:  # what is said of a data set decides nothing
+            data = self.pin.data.model_dump(mode="json", include={"name", "role", "columns", "answers"})
+            found["pin"] = {**found["pin"], "data": data}
         if self.pin and self.pin.data:
             found["source"] = self.pin.data.name
         return found
@@ -202,6 +205,9 @@ class Suite(Frozen):
         for task in self.tasks:
             if task.name.startswith(RESERVED):
                 raise ValueError(f"a task cannot be called {task.name!r}: that is the name of other stages")
+        twice = {"amc23", "amc83"} & {task.problems.source for task in self.tasks}
+        if len(twice) == 2:
+            raise ValueError("amc23 is a part of amc83: a suite holds one of them")
         if list(self.evaluate_at) != sorted(set(self.evaluate_at)):
             raise ValueError("evaluate_at must be steps in ascending order, each once")
         if self.evaluate_at and not 0 < self.evaluate_at[0] <= self.evaluate_at[-1] < self.training.steps:

@@ -1,7 +1,9 @@
 """Real benchmarks through plain lm-eval and through us, decontamination, and data that is not what it should be."""
 
+import gzip
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from rlvr_bench.errors import InputsChangedError, NotFoundError, UsageError
 from rlvr_bench.schema.dataset import Columns, DataSet
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.suite import ProblemSet
+from rlvr_bench.scoring.overlap import Evaluated
 from tests.fakes import planned
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -71,7 +74,7 @@ def answerer(answers: dict[str, list[str]]):
     return Answerer()
 
 
-def by_plain_lm_eval(task: str, answers: dict[str, list[str]]) -> dict[str, float]:
+def by_plain_lm_eval(task: str, answers: dict[str, list[str]], name: str | None = None) -> dict[str, float]:
     import lm_eval.evaluator
     from lm_eval.tasks import TaskManager
 
@@ -82,7 +85,8 @@ def by_plain_lm_eval(task: str, answers: dict[str, list[str]]) -> dict[str, floa
         task_manager=TaskManager(include_path=str(TASKS), include_defaults=False),
         bootstrap_iters=0,
     )
-    return {name: found["results"][task][f"{name},all"] for name in ("avg_at_k", "pass_at_k", "maj_at_k")}
+    scores = found["results"][name or task]
+    return {metric: scores[f"{metric},all"] for metric in ("avg_at_k", "pass_at_k", "maj_at_k")}
 
 
 def boxed(answer: str) -> str:
@@ -125,7 +129,7 @@ def test_lm_eval_itself_and_we_give_the_same_numbers(folder, name) -> None:
 @here
 @pytest.mark.parametrize("name", ["math500", "amc83", "aime24", "aime25"])
 def test_a_stage_evaluates_on_a_real_benchmark(folder, name, tmp_path) -> None:
-    """Our evaluation with a pinned data set, and lm-eval itself on the task file that it leaves."""
+    """Our evaluation with a pinned data set, and lm-eval itself on the task file and completions that it leaves."""
     stage = next(s for s in planned("ttrl").stages if s.kind == "baseline")
     problems = pinned(ProblemSet(source=name, count=12))
     sampling = stage.inputs.task.sampling.model_copy(update={"batch_size": 16, "max_tokens": 4})
@@ -136,6 +140,11 @@ def test_a_stage_evaluates_on_a_real_benchmark(folder, name, tmp_path) -> None:
     found = ours.evaluate(stage.inputs.model_copy(update={"task": task, "card": card, "samples": 2}), tmp_path, None)
     assert [o.id for o in found.sampled] == [p.id for p in load_problems(problems)]
     assert all(o.attempts == 2 and set(o.majority) == {2} for o in found.sampled)
+    kept = [json.loads(line) for line in gzip.decompress((tmp_path / "completions.jsonl.gz").read_bytes()).splitlines()]
+    texts = [row["text"] for chunk in kept for row in chunk["rows"]]
+    said = {p.problem: texts[2 * i : 2 * i + 2] for i, p in enumerate(load_problems(problems))}
+    theirs = by_plain_lm_eval(str(tmp_path / "task-sampled.yaml"), said, name=f"rlvr_{name}")
+    assert theirs == pytest.approx(ours.metrics_of(found.sampled), abs=1e-12)
 
 
 # decontamination
@@ -166,6 +175,26 @@ def test_planted_test_problems_are_dropped_and_nothing_else(folder, tmp_path) ->
     pool = training_pool(train_inputs(problems=(mine,), tested=against))
     assert pool.left_out == {"file/planted-1": one.id, "file/planted-2": two.id, "file/planted-3": three.id}
     assert len(pool.problems) == 2000
+
+
+@here
+def test_what_is_seen_of_each_alteration_of_all_of_math500(folder) -> None:
+    """All 500 problems, altered as copies differ. The numbers are of what is missed, and are what docs/data.md says."""
+    problems = load_problems(ProblemSet(source="math500", count=500))
+    known = Evaluated((p.id, p.problem) for p in problems)
+    figure = re.compile(r"\[asy\].*?\[/asy\]", re.S)
+    fraction = re.compile(r"\\[dt]?frac\{([^{}]+)\}\{([^{}]+)\}")
+    alterations = {
+        "as it is": lambda t: t,
+        "typeset": lambda t: t.upper().replace("$", " $ ").replace("\\FRAC", "\\dfrac").replace(",", " ,"),
+        "no figure": lambda t: figure.sub("", t),
+        "fractions": lambda t: fraction.sub(r" \1/\2", t),
+        "quoted": lambda t: "Here is one from a book. " + t + " Show all of your work.",
+    }
+    missed = {name: sum(known.match(alter(p.problem)) is None for p in problems) for name, alter in alterations.items()}
+    assert missed == {"as it is": 0, "typeset": 1, "no figure": 0, "fractions": 1, "quoted": 11}
+    rows = [json.loads(line) for line in (DATA / "train_sample.jsonl").read_text().splitlines()]
+    assert [r["id"] for r in rows if known.match(r["problem"])] == []
 
 
 def test_a_plan_leaves_out_what_its_tasks_test() -> None:
@@ -221,6 +250,7 @@ def integer(name: str = "amc83") -> DataSet:
         ("$27$", "27"),
         ("\\(27\\)", "27"),
         ("1,024", "1024"),
+        ("1,024.0", "1024"),
         (0, "0"),
         ("000", "0"),
         (-5.0, "-5"),
@@ -229,10 +259,10 @@ def integer(name: str = "amc83") -> DataSet:
 )
 def test_one_spelling_of_whole_numbers(raw, answer) -> None:
     rows = [("row 1", {"id": "a", "problem": "p", "answer": raw})]
-    assert problems_of(integer(), rows, sources.OWN)[0].answer == answer
+    assert problems_of(integer(), rows, sources.OWN).problems[0].answer == answer
 
 
-@pytest.mark.parametrize("raw", [12.5, "x", "", None, True, [1], float("nan"), "1/2"])
+@pytest.mark.parametrize("raw", [12.5, "x", "", None, True, [1], float("nan"), float("inf"), "1/2", "3,4", "\ud800"])
 def test_an_answer_that_is_no_whole_number_is_refused(raw) -> None:
     with pytest.raises(DataError, match="answer") as caught:
         problems_of(integer(), [("row 1", {"id": "a", "problem": "p", "answer": raw})], sources.OWN)
@@ -245,7 +275,8 @@ def test_an_answer_that_is_no_whole_number_is_refused(raw) -> None:
 )
 def test_answers_of_text(raw, text) -> None:
     assert bare(raw) == text
-    (found,) = problems_of(integer("math500"), [("w", {"id": "a", "problem": "p", "answer": raw})], sources.OWN)
+    row = {"id": "a", "problem": "p", "answer": raw}
+    (found,) = problems_of(integer("math500"), [("w", row)], sources.OWN).problems
     assert found.answer == text
 
 
@@ -254,24 +285,26 @@ def test_ids_are_the_same_from_the_hub_and_from_a_folder() -> None:
     hub = problems_of(integer(), [("w", {"url": url, "problem": "p", "answer": 1.0})], integer().columns)
     own = problems_of(integer(), [("w", {"id": "amc83/2022_AMC_12A/10", "problem": "p", "answer": "1"})], sources.OWN)
     assert hub == own
-    assert hub[0].id == "amc83/2022_AMC_12A/10"
+    assert hub.problems[0].id == "amc83/2022_AMC_12A/10"
 
 
 def test_a_training_set_without_ids_with_repeats_and_conflicts() -> None:
     data = catalog.load_data_set("deepscaler")
     rows = [
         {"problem": "How much is $1+1$?", "answer": "2"},
-        {"problem": "how  much is 1 + 1?", "answer": " 2 "},
+        {"problem": "How  much is $1+1$? ", "answer": " 2 "},
         {"problem": "Which?", "answer": "a"},
         {"problem": "Which?", "answer": "b"},
         {"problem": "Empty?", "answer": ""},
         {"problem": "None?", "answer": None},
         {"problem": "Last?", "answer": "$7$"},
     ]
+    rows += [{"problem": "Solve $x^2-4x=0$.", "answer": "0"}, {"problem": "Solve $x^2+4x=0$.", "answer": "-4"}]
     found = problems_of(data, [(f"row {i}", row) for i, row in enumerate(rows)], data.columns)
-    assert [p.answer for p in found] == ["2", "7"]
+    assert [p.answer for p in found.problems] == ["2", "7", "0", "-4"]
+    assert (found.rows, found.empty, found.repeated, found.torn) == (9, 2, 2, 1)
     again = problems_of(data, [("row", row) for row in rows[::-1]], data.columns)
-    assert {p.id for p in again} == {p.id for p in found}
+    assert {p.id for p in again.problems} == {p.id for p in found.problems}
 
 
 # files that are not what they should be
@@ -291,6 +324,7 @@ def test_a_training_set_without_ids_with_repeats_and_conflicts() -> None:
         ("".join(f'{{"id": "{i}", "problem": "p", "answer": "1"}}\n' for i in range(30)), "not the answers of aime24"),
         ("[" * 20_000, "not valid JSON"),
         ("\udcff", "not a text file"),
+        ('{"id": "1", "problem": "\\ud800", "answer": "1"}\n', "characters that are none"),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_line(tmp_path, monkeypatch, text, what) -> None:
@@ -339,6 +373,14 @@ def test_a_file_of_ones_own(tmp_path) -> None:
         sources.check_source(ProblemSet(source="math500", count=4, arguments={"seed": 1}))
     with pytest.raises(NotFoundError, match="did you mean 'math500'"):
         sources.check_source(ProblemSet(source="math50", count=4))
+    with pytest.raises(UsageError, match="has 500 problems, 900 were asked for"):
+        sources.check_source(ProblemSet(source="math500", count=900))
+    with pytest.raises(UsageError, match="is for training"):
+        sources.check_source(ProblemSet(source="deepscaler", count=900))
+    sources.check_source(ProblemSet(source="deepscaler", count=900), training=True)
+    for arguments in ({"step": 5, "seed": 1}, {"steps": 99, "seed": 1}, {}):
+        with pytest.raises(UsageError, match="problem source arithmetic-chain"):
+            sources.check_source(ProblemSet(source="arithmetic-chain", count=4, arguments=arguments))
 
 
 def test_a_test_set_needs_what_it_is_known_by() -> None:

@@ -110,6 +110,51 @@ def test_data_sets_of_each_shape(hub, tmp_path) -> None:
     assert train[3].answer == "6"
 
 
+def sharded(hub: Hub, name: str, *, drop: bool = False, index: bytes | None = b"") -> None:
+    """Cut a model's weights into two parts with an index, as large models lie on the hub."""
+    from safetensors.torch import load, save
+
+    files = hub.models[name].files
+    weights = load(files.pop("model.safetensors"))
+    names = sorted(weights)
+    parts = {1: names[: len(names) // 2], 2: names[len(names) // 2 :]}
+    for number, some in parts.items():
+        if not (drop and number == 2):
+            files[f"model-0000{number}-of-00002.safetensors"] = save(
+                {n: weights[n] for n in some}, metadata={"format": "pt"}
+            )
+    where = {n: f"model-0000{number}-of-00002.safetensors" for number, some in parts.items() for n in some}
+    if index is not None:
+        files["model.safetensors.index.json"] = index or json.dumps({"metadata": {}, "weight_map": where}).encode()
+
+
+def test_weights_in_parts(hub, tmp_path) -> None:
+    import torch
+
+    whole = models.load_model(models.pinned(card(tmp_path))).state_dict()
+    sharded(hub, "tiny/Qwen2")
+    hub.models["tiny/Qwen2"].files["consolidated.safetensors"] = b"x" * 2000
+    parts = models.pinned(card(tmp_path))
+    assert "consolidated.safetensors" not in parts.weights.files
+    assert sum("model-" in name for name in parts.weights.files) == 2
+    again = models.load_model(parts).state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_half_a_model_in_the_cache_is_no_model(hub, tmp_path, monkeypatch) -> None:
+    from huggingface_hub import constants
+
+    sharded(hub, "tiny/Qwen2")
+    mine = card(tmp_path)
+    commit = hub.models["tiny/Qwen2"].commit
+    ours.fetch("model", "tiny/Qwen2", commit, ["config.json", "tokenizer.json", "model.safetensors.index.json"])
+    ours.fetch("model", "tiny/Qwen2", commit, ["model-00001-of-00002.safetensors"])
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(EnvironmentFaultError, match="holds no model-00002-of-00002") as caught:
+        models.pinned(mine)
+    assert "hf download tiny/Qwen2" in str(caught.value.hint)
+
+
 def faults(hub: Hub, tmp_path: Path) -> EnvironmentFaultError:
     """The one fault of pinning and fetching everything."""
     suite = catalog.load_suite(str(hub_suite.write_suite(tmp_path, architectures=("Qwen2", "Llama"))))
@@ -119,9 +164,10 @@ def faults(hub: Hub, tmp_path: Path) -> EnvironmentFaultError:
         assert len(found) == 1
         return found[0]
     with pytest.raises(EnvironmentFaultError) as caught:
-        pins.fetch(frozen.suite, frozen.cards, tmp_path / "runs", lambda _: None)
+        pins.fetch_problems(frozen.suite)
         for task in frozen.suite.tasks:
             load_problems(task.problems)
+        pins.fetch_models(frozen.cards, tmp_path / "runs", lambda _: None)
     return caught.value
 
 
@@ -144,6 +190,23 @@ def faults(hub: Hub, tmp_path: Path) -> EnvironmentFaultError:
             "tiny/math holds none of the files test.jsonl: they were renamed",
             "RLVR_BENCH_DATA",
         ),
+        (lambda h: h.models["tiny/Qwen2"].files.pop("tokenizer.json"), "tiny/Qwen2 holds no tokenizer", "choose"),
+        (lambda h: sharded(h, "tiny/Qwen2", drop=True), "holds no model-00002-of-00002.safetensors", "choose"),
+        (lambda h: sharded(h, "tiny/Qwen2", index=b"[1]"), "is no index of weights", None),
+        (lambda h: sharded(h, "tiny/Qwen2", index=b'{"weight_map": {"a": "../../x"}}'), "names ['../../x']", None),
+        (lambda h: sharded(h, "tiny/Qwen2", index=None), "holds no safetensors weights", "can run code"),
+        (lambda h: h.broken.update({"api:tiny/Llama": "429"}), "the hub answered 429 for tiny/Llama", "in a while"),
+        (
+            lambda h: h.broken.update({"api:tiny/Llama": "403"}),
+            "the hub refuses tiny/Llama",
+            "a token may lack the right",
+        ),
+        (
+            lambda h: h.broken.update({"api:tiny/Llama": "html"}),
+            "the hub's answer about tiny/Llama is none",
+            "HF_ENDPOINT",
+        ),
+        (lambda h: h.broken.update({"api:tiny/amc": "no-sha"}), "the hub's answer about tiny/amc is none", "browser"),
         (lambda h: setattr(h.models["tiny/Qwen2"], "parameters", 7), "has 7 parameters", "mend the card"),
         (lambda h: h.broken.update({"model.safetensors": "short"}), "model.safetensors of tiny/Qwen2", "again"),
         (lambda h: h.broken.update({"model.safetensors": "corrupt"}), "is damaged: its digest", "remove that file"),
@@ -188,6 +251,33 @@ def test_each_fault_has_its_message(hub, tmp_path, change, message, hint) -> Non
     assert hint is None or hint in str(found.hint)
     assert found.exit_code == 4
     assert found.where
+
+
+def test_two_runs_keep_what_both_found(hub, tmp_path) -> None:
+    one, other = pins.Book(tmp_path / "runs"), pins.Book(tmp_path / "runs")
+    one.look_up("model", "tiny/Qwen2", "main")
+    other.look_up("model", "tiny/Llama", "main")
+    one.save()
+    other.save()
+    kept = json.loads((tmp_path / "runs" / pins.REVISIONS).read_text())
+    assert set(kept) == {"model tiny/Qwen2 main", "model tiny/Llama main"}
+
+
+def test_one_bad_answer_does_not_stop_the_others(hub, tmp_path) -> None:
+    hub.broken["api:tiny/Qwen2"] = "429"
+    suite = catalog.load_suite(str(hub_suite.write_suite(tmp_path)))
+    frozen = pins.freeze(suite, [catalog.load_card(name) for name in suite.models], pins.Book(tmp_path / "runs"))
+    assert len(frozen.faults) == 1
+    assert [card.weights.commit is None for card in frozen.cards] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_attention_of_a_gpu_is_one_that_the_architecture_has(hub, tmp_path, architecture, monkeypatch) -> None:
+    pinned = models.pinned(card(tmp_path, architecture))
+    chosen = models.attention(pinned, "cuda")
+    assert chosen == ("eager" if architecture == "Gemma2" else "sdpa")
+    monkeypatch.setattr(models, "attention", lambda *_: chosen)
+    assert models.load_model(pinned).config._attn_implementation == chosen
 
 
 def test_a_connection_that_drops_goes_on_where_it_stopped(hub, tmp_path) -> None:
@@ -239,13 +329,19 @@ def test_without_a_network_the_cache_answers(hub, tmp_path, monkeypatch) -> None
     mine = card(tmp_path)
     pinned = models.pinned(mine)
     models.fetch(pinned)
-    ref = Path(constants.HF_HUB_CACHE) / "models--tiny--Qwen2" / "refs" / "main"
-    ref.parent.mkdir(exist_ok=True)
-    ref.write_text(pinned.weights.commit)  # what `hf download` leaves
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     away = models.pinned(mine)
     assert away.weights.commit == pinned.weights.commit
     assert away.weights.files["model.safetensors"] == pinned.weights.files["model.safetensors"]
+    book = pins.Book(tmp_path / "runs")
+    suite = catalog.load_suite(str(hub_suite.write_suite(tmp_path, architectures=("Qwen2",))))
+    frozen = pins.freeze(suite, [mine], book)
+    assert frozen.notes == ["the hub was not reached; the local cache says what tiny/Qwen2 hold"]
+    assert [f.message for f in frozen.faults] == [
+        "the hub cannot be reached, and 4 models and data sets are not in the local cache"
+    ]
+    book.save()
+    assert not book.path.exists(), "what only the cache says is not kept"
     with pytest.raises(ours.UnreachableError, match="not in the local cache") as caught:
         models.pinned(card(tmp_path, "Llama"))
     assert "hf download tiny/Llama" in str(caught.value.hint)
