@@ -33,6 +33,9 @@ ALONE = frozenset({"rewards", "labels", "seed", "kind", "replay"})
 """What may differ between the training inputs of the method and of its control; the seed is the cell's."""
 
 
+Records = dict[str, Record | None]
+
+
 @dataclass(frozen=True)
 class ModelData:
     """All records of one model, by task name, each arm's runs in the order of seeds.
@@ -56,20 +59,39 @@ def analyse(run: RunFolder, *, resamples: int = 0) -> Report:
 
     Raises NothingMeasuredError where no model has both a baseline and a trained run.
     """
+    plan, records = read(run)
+    try:
+        return report_of(plan, records, resamples=resamples)
+    except NothingMeasuredError as error:
+        hint = f"rlvr-bench status {run.path.name}"
+        raise NothingMeasuredError(error.message, where=str(run.path), hint=hint) from error
+
+
+def read(run: RunFolder) -> tuple[Plan, Records]:
+    """Return a run's plan and the record of every stage, None where it is owed."""
     plan = store.read_plan(run)
-    records = {stage.id: store.read_record(run, stage) for stage in plan.stages}
+    return plan, {stage.id: store.read_record(run, stage) for stage in plan.stages}
+
+
+def results_of(plan: Plan, records: Records) -> list[ModelData]:
+    """Return the results of every model of a plan, whatever there is of them."""
+    tasks = [task for task in plan.suite.tasks if task.deciding]
+    return [_model_data(plan, records, card.name, card.lineage, tasks) for card in plan.cards]
+
+
+def report_of(plan: Plan, records: Records, *, resamples: int = 0) -> Report:
+    """Return the report of a plan and its stages' records: pure, wherever they were kept.
+
+    Raises NothingMeasuredError where no model has both a baseline and a trained run.
+    """
     failures = _failures(plan, records)
     tasks = [task for task in plan.suite.tasks if task.deciding]
     method, control, reference = plan.method.name, _arm(plan, plan.control), _arm(plan, plan.reference)
-    models = [_model_data(plan, records, card.name, card.lineage, tasks) for card in plan.cards]
+    models = results_of(plan, records)
     measured = [m for m in models if m.before and m.after.get(method)]
     if not measured:
         first = f"; first: {failures[0].stage}: {failures[0].kind}: {failures[0].message}" if failures else ""
-        raise NothingMeasuredError(
-            f"no model has been measured before and after training{first}",
-            where=str(run.path),
-            hint=f"rlvr-bench status {run.path.name}",
-        )
+        raise NothingMeasuredError(f"no model has been measured before and after training{first}")
     rule = plan.suite.rule
     excluded = {
         m.name: why for m in measured if (why := why_excluded(_outcomes(m.before, tasks), m.training[method], rule))
@@ -265,7 +287,7 @@ def _arm(plan: Plan, method: Method | None) -> str | None:
     return method.name if method.name in arms else plan.method.name
 
 
-def _failures(plan: Plan, records: dict[str, Record | None]) -> tuple[StageFailure, ...]:
+def _failures(plan: Plan, records: Records) -> tuple[StageFailure, ...]:
     found = []
     for stage in plan.stages:
         record = records[stage.id]
@@ -276,9 +298,7 @@ def _failures(plan: Plan, records: dict[str, Record | None]) -> tuple[StageFailu
     return tuple(found)
 
 
-def _model_data(
-    plan: Plan, records: dict[str, Record | None], name: str, lineage: str, tasks: list[TaskSpec]
-) -> ModelData:
+def _model_data(plan: Plan, records: Records, name: str, lineage: str, tasks: list[TaskSpec]) -> ModelData:
     """Collect a model's results; a seed counts only where training and every deciding task have one."""
     cells: dict[tuple[str, int | None], dict[int | None, list[Record]]] = {}
     for stage in plan.stages:

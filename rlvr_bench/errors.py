@@ -1,6 +1,7 @@
 """Every exception that a user can meet: what happened, where, what to type next, and the exit code.
 
     RlvrBenchError            70  internal error (a bug of ours)
+    ├── RefusedError           1  the answer is no: a fall, a verdict that is not taken, a submission that is not valid
     ├── UsageError             2  wrong name, wrong file, wrong option: nothing was started
     │   ├── NotFoundError      2  unknown suite, model, method, reward or run, with did-you-mean
     │   ├── FileFormatError    2  a YAML or JSON slip, with file and line
@@ -24,6 +25,12 @@ class RlvrBenchError(Exception):
         self.message = message
         self.where = where
         self.hint = hint
+
+
+class RefusedError(RlvrBenchError):
+    """The answer is no: a check found a change for the worse, a verdict is not taken, a submission is not valid."""
+
+    exit_code = 1
 
 
 class UsageError(RlvrBenchError):

@@ -22,7 +22,7 @@ LAYERS = [
     {"engine", "diagnostics"},
     {"judgement"},
     {"analysis", "elsewhere"},
-    {"reporting"},
+    {"reporting", "ci"},
     {"cli"},
 ]
 LEVEL = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rlvr_bench import __version__
-from rlvr_bench.cli import judge, listing, new, output, plan, report, status, validate
+from rlvr_bench.cli import check, judge, listing, new, output, plan, report, status, validate
 from rlvr_bench.errors import EnvironmentFaultError, InterruptedRunError, RlvrBenchError, UsageError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("plan")(plan.plan)
 app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
+app.command("check")(check.check)
 app.command("list")(listing.list_)
 app.command("show")(listing.show)
 app.command("new")(new.new)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rlvr_bench.cli.options import BootstrapOption, JsonOption, QuietOption, resamples_of
+from rlvr_bench.cli.options import BootstrapOption, FailOnOption, JsonOption, QuietOption, resamples_of
 from rlvr_bench.cli.report import Format
 
 
@@ -30,6 +30,7 @@ def judge(
         Weights, typer.Option("--weights", help="Pool benchmarks by their problems, or equally.")
     ] = Weights.problems,
     bootstrap: BootstrapOption = 0,
+    fail_on: FailOnOption = None,
     format: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.terminal,  # noqa: A002
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -39,13 +40,14 @@ def judge(
     CSV columns: method,model,lineage,benchmark,problems,before,after[,samples][,seed][,arm][,step].
     """
     from rlvr_bench.cli import output
+    from rlvr_bench.cli.options import refuse, verdicts_of
     from rlvr_bench.elsewhere.collected import report
     from rlvr_bench.elsewhere.sources import collect
     from rlvr_bench.errors import UsageError
     from rlvr_bench.reporting import tables, terminal
     from rlvr_bench.schema.suite import Rule
 
-    resamples = resamples_of(bootstrap)
+    resamples, refused = resamples_of(bootstrap), verdicts_of(fail_on)
     rule = Rule(weights=weights.value)
     found = collect(results, percent=percent)
     if resamples and not found[0].evidence.paired:
@@ -57,11 +59,12 @@ def judge(
     reports = [report(one, rule, resamples=resamples) for one in found]
     if json or format is Format.json:
         output.emit({"schema": "rlvr-bench/judge/1", "verdicts": [tables.as_verdict(r) for r in reports]})
-        return
-    for number, one in enumerate(reports):
+    for number, one in enumerate([] if json or format is Format.json else reports):
         if format is Format.markdown:
             typer.echo(("\n" if number else "") + tables.as_markdown(one), nl=False)
         else:
             if number and not quiet:
                 typer.echo("")
             terminal.show(one, output.answer(), quiet=quiet)
+    for one in reports:
+        refuse(one.verdict, refused, f"{results}: {one.method}")

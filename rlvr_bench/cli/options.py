@@ -1,9 +1,12 @@
 """Options that several verbs share, spelled once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rlvr_bench.schema.finding import Verdict, VerdictWord
 
 MethodOption = Annotated[
     str, typer.Option("--method", "-m", help="A method: a name, a .py or .yaml file, or package.module:name.")
@@ -31,6 +34,10 @@ BootstrapOption = Annotated[
     int,
     typer.Option("--bootstrap", metavar="N", help="Cross-check by N resamples of the problems, such as 10000."),
 ]
+FailOnOption = Annotated[
+    list[str] | None,
+    typer.Option("--fail-on", metavar="VERDICT", help="Exit 1 at this verdict, such as harmful; may be repeated."),
+]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: its name under --runs, or its folder.")]
 RUNS = Path("runs")
 
@@ -48,3 +55,30 @@ def resamples_of(wanted: int) -> int:
 
 
 LEAST_RESAMPLES, MOST_RESAMPLES = 200, 1_000_000
+
+
+def verdicts_of(words: list[str] | None) -> frozenset["VerdictWord"]:
+    """Return the verdicts that a user named, in any spelling. Raises UsageError, with the nearest."""
+    from rlvr_bench.errors import UsageError
+    from rlvr_bench.plugins import did_you_mean
+    from rlvr_bench.schema.finding import VerdictWord
+
+    found = set()
+    for word in words or ():
+        plain = word.strip().lower().replace("_", "-").replace(" ", "-")
+        known = {verdict.lower().replace("_", "-"): verdict for verdict in VerdictWord}
+        if plain not in known:
+            raise UsageError(
+                f"--fail-on {word}: no such verdict{did_you_mean(plain, list(known))}", hint=", ".join(known)
+            )
+        found.add(known[plain])
+    return frozenset(found)
+
+
+def refuse(verdict: "Verdict", refused: frozenset["VerdictWord"], where: str) -> None:
+    """Raise RefusedError where a verdict is one that the user does not take."""
+    from rlvr_bench.errors import RefusedError
+    from rlvr_bench.reporting.words import word
+
+    if verdict.word in refused:
+        raise RefusedError(f"the verdict is {word(verdict)}, which --fail-on does not take", where=where)

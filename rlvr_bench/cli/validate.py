@@ -7,6 +7,7 @@ import typer
 
 from rlvr_bench.cli.options import (
     RUNS,
+    FailOnOption,
     JsonOption,
     LimitOption,
     MethodOption,
@@ -44,6 +45,7 @@ def validate(
             help="Experiment trackers for trainings: wandb, trackio, tensorboard; several with commas.",
         ),
     ] = "",
+    fail_on: FailOnOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -55,6 +57,7 @@ def validate(
     from rlvr_bench.analysis import analyse
     from rlvr_bench.cli import output
     from rlvr_bench.cli.inputs import bring, plan_of, report_trainings_to
+    from rlvr_bench.cli.options import refuse, verdicts_of
     from rlvr_bench.cli.plan import show_plan
     from rlvr_bench.cli.progress import Json, Silent, progress
     from rlvr_bench.engine.local import use_gpu
@@ -64,6 +67,7 @@ def validate(
     from rlvr_bench.reporting.tables import write_report
     from rlvr_bench.runs.layout import RunFolder, run_name
 
+    refused = verdicts_of(fail_on)
     report_trainings_to(report_to)
     where_stages_run = plugins.load(plugins.EXECUTORS, executor)
     planned = plan_of(method, suite, runs=runs, models=models or (), seeds=seeds, limit=limit)
@@ -121,3 +125,4 @@ def validate(
             where=str(folder.stage(failed[0]) / "log.txt"),
             hint="run the same command again to try them again",
         )
+    refuse(report.verdict, refused, str(written))

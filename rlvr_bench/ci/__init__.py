@@ -1,0 +1,1 @@
+"""The CI gate: is a run worse than the accepted one, and how a pull request is told."""
