@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rlvr_bench import catalog
+from rlvr_bench.backends.data import load_problems
 from rlvr_bench.planning.planner import make_plan, restrict
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder, run_name
@@ -64,6 +65,8 @@ def training(
     repetitive: float = 0.0,
     entropy: float = 0.2,
     kept: tuple[int, ...] = (),
+    count: int = 3,
+    rollouts: int = 384,
 ) -> Training:
     steps = tuple(
         StepHealth(
@@ -78,11 +81,11 @@ def training(
             entropy=0.2 if i == 0 else entropy,
             clipped=0.01,
         )
-        for i in range(3)
+        for i in range(count)
     )
     return Training(
         steps=steps,
-        rollouts=384,
+        rollouts=rollouts,
         problem_ids=("p",),
         definition=DEFINITION,
         replayed_differently=0,
@@ -155,7 +158,9 @@ class FakeExecutor:
             return Record(digest=stage.digest, kind=stage.kind, labelling=labels, timing=timing)
         if not isinstance(stage.inputs, EvaluateInputs):
             signal = 0.0 if stage.cell.model in self.dead else 1.0
-            found = training(signal, kept=stage.inputs.save_at)
+            s = stage.inputs.settings
+            rollouts = s.steps * s.prompts_per_step * s.group_size
+            found = training(signal, kept=stage.inputs.save_at, count=s.steps, rollouts=rollouts)
             return Record(digest=stage.digest, kind=stage.kind, training=found, timing=timing)
         lineage = stage.inputs.card.lineage
         about = [lineage, stage.cell.model, stage.inputs.task.name]
@@ -174,9 +179,10 @@ class FakeExecutor:
 def outcomes(inputs: EvaluateInputs, rate: float, samples: int) -> tuple[Outcome, ...]:
     rng = np.random.default_rng(seed_from(inputs.sampling_seed, samples))
     correct = rng.binomial(samples, min(max(rate, 0.0), 1.0), inputs.task.problems.count)
+    ids = [problem.id for problem in load_problems(inputs.task.problems)]
     return tuple(
         Outcome(
-            id=f"p{i}",
+            id=ids[i],
             attempts=samples,
             correct=int(c),
             unparsed=0,

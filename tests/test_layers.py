@@ -23,6 +23,7 @@ LAYERS = [
     {"judgement"},
     {"analysis", "elsewhere"},
     {"reporting", "ci"},
+    {"publishing"},
     {"cli"},
 ]
 LEVEL = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}

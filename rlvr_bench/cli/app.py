@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rlvr_bench import __version__
-from rlvr_bench.cli import check, judge, listing, new, output, plan, report, status, validate
+from rlvr_bench.cli import check, judge, leaderboard, listing, new, output, plan, report, status, submit, validate
 from rlvr_bench.errors import EnvironmentFaultError, InterruptedRunError, RlvrBenchError, UsageError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("judge")(judge.judge)
 app.command("check")(check.check)
+app.command("submit")(submit.submit)
+app.add_typer(leaderboard.app, name="leaderboard")
 app.command("list")(listing.list_)
 app.command("show")(listing.show)
 app.command("new")(new.new)

@@ -1,0 +1,69 @@
+"""`rlvr-bench leaderboard`: check submissions as a referee, build the site."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlvr_bench.cli.options import JsonOption
+
+app = typer.Typer(help="Check submissions, build the site.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("check")
+def check(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[SUBMISSION]...", help="Folders; default: all of leaderboard/submissions."),
+    ] = None,
+    completions: Annotated[
+        Path | None, typer.Option("--completions", help="A run folder: grade a sample of its answers again.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Which sample of answers is graded again.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Compute every number and verdict of submissions again from their outcomes; exit 1 where one does not hold."""
+    from rlvr_bench.cli import output
+    from rlvr_bench.cli.submit import SUBMISSIONS
+    from rlvr_bench.errors import NothingMeasuredError, RefusedError, UsageError
+    from rlvr_bench.publishing.validation import Checked
+    from rlvr_bench.publishing.validation import check as check_one
+    from rlvr_bench.reporting.words import word
+    from rlvr_bench.runs.layout import RunFolder
+
+    chosen = list(folders or sorted(p for p in SUBMISSIONS.glob("*") if not p.name.startswith(".")))
+    if not chosen:
+        raise NothingMeasuredError("no submission to check", where=str(SUBMISSIONS), hint="rlvr-bench submit RUN")
+    if completions is not None and len(chosen) != 1:
+        raise UsageError("--completions is of one submission", hint="name its folder")
+    refused: list[RefusedError] = []
+    for folder in chosen:
+        try:
+            found = check_one(folder)
+            graded = 0
+            if completions is not None:
+                if not isinstance(found, Checked):
+                    raise UsageError("a published table has no completions")
+                from rlvr_bench.publishing.audit import audit
+
+                graded = audit(found, RunFolder(completions), seed=seed)
+        except RefusedError as error:
+            refused.append(error)
+            if json:
+                output.emit({"schema": "rlvr-bench/leaderboard-check/1", "submission": folder.name, "holds": False}
+                            | {"fault": error.message})  # fmt: skip
+            else:
+                typer.echo(f"REFUSED  {folder.name}: {error.message}")
+            continue
+        reports = (found.report,) if isinstance(found, Checked) else found.reports
+        said = [f"{report.method}: {word(report.verdict)}" for report in reports]
+        if json:
+            output.emit({"schema": "rlvr-bench/leaderboard-check/1", "submission": folder.name, "holds": True}
+                        | {"verdicts": said, "graded_again": graded})  # fmt: skip
+        else:
+            more = f"; {graded} problems graded again" if graded else ""
+            typer.echo(f"holds    {folder.name}: {', '.join(said)}{more}")
+    if refused:
+        raise RefusedError(
+            f"{len(refused)} of {len(chosen)} submissions do not hold: {refused[0].message}", where=refused[0].where
+        )

@@ -1,0 +1,145 @@
+"""Outcomes as a table, problem by problem, and back: what every published number is computed from."""
+
+import csv
+import gzip
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from rlvr_bench.analysis import Records
+from rlvr_bench.errors import RefusedError
+from rlvr_bench.schema.plan import EvaluateInputs, Plan, Stage
+from rlvr_bench.schema.record import Evaluation, Outcome
+
+KEYS = ("model", "arm", "seed", "step", "task", "mode", "id")
+COUNTS = ("attempts", "correct", "unparsed", "truncated", "math_verify", "timed_out")
+TRAIT = "is:"
+"""Columns of behaviour counts are called `is:code`."""
+MODES = ("sampled", "greedy")
+
+_COUNT = re.compile(r"0|[1-9]\d{0,5}")
+_TRAIT = re.compile(rf"{TRAIT}[a-z_]{{1,30}}")
+_SHARE = re.compile(r"(\d{1,2}):(\d(?:\.\d{1,17})?(?:e-\d{1,2})?)")
+
+
+def write(plan: Plan, records: Records) -> bytes:
+    """Return all outcomes of a run as a gzipped CSV, the same bytes for the same outcomes."""
+    rows = list(_rows(plan, records))
+    traits = sorted({name for *_, outcome in rows for name in outcome.behaviour})
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*KEYS, *COUNTS, "majority", *(TRAIT + name for name in traits)])
+    for stage, mode, o in rows:
+        majority = ";".join(f"{k}:{share!r}" for k, share in sorted(o.majority.items()))
+        counts = [getattr(o, name) for name in COUNTS]
+        writer.writerow([*_key(stage), mode, o.id, *counts, majority, *(o.behaviour.get(n, 0) for n in traits)])
+    return gzip.compress(out.getvalue().encode(), mtime=0)
+
+
+def _rows(plan: Plan, records: Records) -> Iterator[tuple[Stage, str, Outcome]]:
+    for stage in plan.stages:
+        record = records[stage.id]
+        if record is None or record.evaluation is None:
+            continue
+        for mode in MODES:
+            for outcome in getattr(record.evaluation, mode):
+                yield stage, mode, outcome
+
+
+def _key(stage: Stage) -> tuple[str, str, str, str, str]:
+    assert isinstance(stage.inputs, EvaluateInputs)
+    seed = "" if stage.cell.seed is None else str(stage.cell.seed)
+    step = "" if stage.inputs.step is None else str(stage.inputs.step)
+    return stage.cell.model, stage.cell.arm, seed, step, stage.inputs.task.name
+
+
+def read(text: str, plan: Plan, tokens: Mapping[str, int]) -> dict[str, Evaluation]:
+    """Return the evaluation of every stage from a table, each whole and of the plan's own shape.
+
+    `tokens` are the generated tokens of stages, by id. Raises RefusedError, with the line.
+    """
+    wanted = {_key(s): s for s in plan.stages if isinstance(s.inputs, EvaluateInputs)}
+    found: dict[str, dict[str, list[Outcome]]] = {s.id: {mode: [] for mode in MODES} for s in wanted.values()}
+    most = sum(2 * s.inputs.task.problems.count for s in wanted.values() if isinstance(s.inputs, EvaluateInputs))
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        head = next(lines, [])
+        traits = _traits(head)
+        for number, row in enumerate(lines, 2):
+            if number > most + 1:
+                raise RefusedError(f"more than the {most:,} rows of the plan")
+            if len(row) != len(head):
+                raise RefusedError(f"line {number} has {len(row)} columns, not {len(head)}")
+            stage = wanted.get((row[0], row[1], row[2], row[3], row[4]))
+            if stage is None or row[5] not in MODES:
+                raise RefusedError(f"line {number} is of no stage of the plan: {'/'.join(row[:6])[:120]!r}")
+            found[stage.id][row[5]].append(_outcome(row, traits, number))
+    except csv.Error as error:
+        raise RefusedError(f"not a CSV table: {error}") from error
+    for stage in wanted.values():
+        _whole(stage, found[stage.id])
+    _same_problems(list(wanted.values()), found)
+    return {
+        stage.id: Evaluation(
+            task=stage.inputs.task.name,  # type: ignore[union-attr]
+            sampled=tuple(found[stage.id]["sampled"]),
+            greedy=tuple(found[stage.id]["greedy"]),
+            generated_tokens=tokens.get(stage.id, 0),
+        )
+        for stage in wanted.values()
+    }
+
+
+def _traits(head: Sequence[str]) -> list[str]:
+    fixed = [*KEYS, *COUNTS, "majority"]
+    traits = list(head[len(fixed) :])
+    if list(head[: len(fixed)]) != fixed or len(set(traits)) != len(traits) or not all(map(_TRAIT.fullmatch, traits)):
+        raise RefusedError(f"the columns must be {', '.join(fixed)}, then {TRAIT}NAME")
+    return [name.removeprefix(TRAIT) for name in traits]
+
+
+def _outcome(row: Sequence[str], traits: Sequence[str], number: int) -> Outcome:
+    name = row[6]
+    if not name or len(name) > 300 or not name.isprintable():
+        raise RefusedError(f"line {number}: an id must be one short line")
+    start = len(KEYS)
+    cells = [*row[start : start + len(COUNTS)], *row[start + len(COUNTS) + 1 :]]
+    if not all(map(_COUNT.fullmatch, cells)):
+        raise RefusedError(f"line {number}: counts must be whole numbers")
+    counts = dict(zip(COUNTS, map(int, cells), strict=False))
+    shares = dict(zip(traits, map(int, cells[len(COUNTS) :]), strict=True))
+    attempts = counts["attempts"]
+    if attempts < 1 or max([*counts.values(), *shares.values()]) > attempts:
+        raise RefusedError(f"line {number}: a count is larger than the attempts")
+    if counts["correct"] + counts["unparsed"] > attempts or counts["correct"] + counts["timed_out"] > attempts:
+        raise RefusedError(f"line {number}: right, unparsed and timed-out answers are more than the attempts")
+    majority = {}
+    for part in filter(None, row[start + len(COUNTS)].split(";")):
+        share = _SHARE.fullmatch(part)
+        if share is None or not 0 <= float(share[2]) <= 1 or not 2 <= int(share[1]) <= attempts:
+            raise RefusedError(f"line {number}: majority must be K:SHARE, with K up to the attempts")
+        majority[int(share[1])] = float(share[2])
+    return Outcome(id=name, majority=majority, behaviour=shares, **counts)
+
+
+def _whole(stage: Stage, found: Mapping[str, Sequence[Outcome]]) -> None:
+    assert isinstance(stage.inputs, EvaluateInputs)
+    count, samples = stage.inputs.task.problems.count, {"sampled": stage.inputs.samples, "greedy": 1}
+    for mode, outcomes in found.items():
+        if len(outcomes) != count:
+            raise RefusedError(f"{stage.id}, {mode}: {len(outcomes)} problems, the plan has {count}")
+        if len({o.id for o in outcomes}) != count:
+            raise RefusedError(f"{stage.id}, {mode}: a problem stands twice")
+        if any(o.attempts != samples[mode] for o in outcomes):
+            raise RefusedError(f"{stage.id}, {mode}: a problem has other than {samples[mode]} attempts")
+
+
+def _same_problems(stages: Sequence[Stage], found: Mapping[str, Mapping[str, Sequence[Outcome]]]) -> None:
+    """Refuse where stages of one task have other problems, or others in their places."""
+    first: dict[str, list[str]] = {}
+    for stage in stages:
+        assert isinstance(stage.inputs, EvaluateInputs)
+        for outcomes in found[stage.id].values():
+            ids = [o.id for o in outcomes]
+            if first.setdefault(stage.inputs.task.name, ids) != ids:
+                raise RefusedError(f"{stage.id}: its problems are not those of the other stages, in their order")
