@@ -67,3 +67,30 @@ def check(
         raise RefusedError(
             f"{len(refused)} of {len(chosen)} submissions do not hold: {refused[0].message}", where=refused[0].where
         )
+
+
+@app.command("build")
+def build(
+    submissions: Annotated[Path, typer.Option("--submissions", help="The folder of submissions.")] = Path(
+        "leaderboard/submissions"
+    ),
+    status: Annotated[
+        Path, typer.Option("--status", help="What the maintainers say: superseded, withdrawn, evidence.")
+    ] = Path("leaderboard/status.json"),
+    into: Annotated[Path, typer.Option("--into", help="The folder of the site; replaced as a whole.")] = Path("site"),
+    address: Annotated[
+        str, typer.Option("--address", help="Where the site will lie, for the feed.")
+    ] = "https://example.org/rlvr-bench",
+) -> None:
+    """Build the static site from submissions that `leaderboard check` has found to hold."""
+    from rlvr_bench.cli import output
+    from rlvr_bench.errors import NothingMeasuredError
+    from rlvr_bench.publishing.board import rows_of
+    from rlvr_bench.publishing.site import build as build_site
+
+    if not submissions.is_dir():
+        raise NothingMeasuredError("no folder of submissions", where=str(submissions), hint="rlvr-bench submit RUN")
+    rows = rows_of(submissions, status)
+    pages = build_site(rows, into, address=address)
+    typer.echo(into / "index.html")
+    output.aside().print(f"{len(rows)} rows, {len(pages)} pages", soft_wrap=True)
