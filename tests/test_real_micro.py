@@ -211,3 +211,32 @@ def test_a_random_reward_raises_a_dominant_habit_where_ratios_are_clipped(tmp_pa
         gains[method] = [m["after"][0] - m["before"] for m in json.loads(path.read_text())["models"]]
     assert sum(gains["random"]) / 2 > 0.01
     assert max(gains["random-no-clip"]) < -0.2
+
+
+@pytest.mark.slow
+def test_a_pull_request_that_breaks_a_reward_fails_the_gate(tmp_path: Path) -> None:
+    """Real trainings on micro: a reward of one's own is accepted, then its comparison is turned round."""
+    good = (
+        '"""Reward the right answer."""\n\nfrom rlvr_bench import grade_response\n'
+        "from rlvr_bench.rewards import texts\n\n\n"
+        "def reward(completions, answer, **_):\n"
+        "    return [float(grade_response(a, t)) for a, t in zip(answer, texts(completions), strict=True)]\n"
+    )
+    method = tmp_path / "mine.py"
+
+    def bench(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rlvr_bench.cli.app", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
+
+    found = []
+    for text in (good, good.replace("float(grade", "float(not grade")):
+        method.write_text(text)
+        done = bench("validate", "--method", "./mine.py", "-q")
+        assert done.returncode == 0, done.stderr
+        found.append(max((tmp_path / "runs").glob("micro--mine--*"), key=lambda path: path.stat().st_mtime))
+    assert bench("check", str(found[0]), "--update-baseline").returncode == 0
+    broken = bench("check", str(found[1]), "--format", "github")
+    assert broken.returncode == 1
+    assert "::error title=rlvr-bench check::mine gains less on micro-qwen than the accepted run: +" in broken.stdout
+    assert "gains less on micro-olmo" in broken.stdout
+    assert "hint: if this is meant, accept it" in broken.stderr
