@@ -8,6 +8,7 @@ import numpy as np
 
 from rlvr_bench import catalog
 from rlvr_bench.backends.data import load_problems
+from rlvr_bench.backends.trl import definition_of
 from rlvr_bench.planning.planner import make_plan, restrict
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder, run_name
@@ -30,6 +31,12 @@ from rlvr_bench.schema.record import (
 from rlvr_bench.schema.suite import Suite
 
 WEIGHTS = b"weights"
+
+
+def weights_of(stage: Stage) -> bytes:
+    return WEIGHTS + stage.digest.encode()
+
+
 WHOLE = hashlib.sha256(WEIGHTS).hexdigest()
 ENVIRONMENT = Environment(versions={"trl": "1"}, code="c", device="cpu: x")
 
@@ -134,7 +141,7 @@ class FakeExecutor:
         if isinstance(stage.inputs, TrainInputs):
             for step in (None, *stage.inputs.save_at):
                 (folder / layout.checkpoint(step)).mkdir(exist_ok=True)
-                (folder / layout.checkpoint(step) / layout.WEIGHTS).write_bytes(WEIGHTS)
+                (folder / layout.checkpoint(step) / layout.WEIGHTS).write_bytes(weights_of(stage))
         if stage.kind == "prepare":
             (folder / layout.LABELS).write_bytes(WEIGHTS)
         write_model(folder / layout.RECORD, self.record(stage))
@@ -161,6 +168,12 @@ class FakeExecutor:
             s = stage.inputs.settings
             rollouts = s.steps * s.prompts_per_step * s.group_size
             found = training(signal, kept=stage.inputs.save_at, count=s.steps, rollouts=rollouts)
+            whole = hashlib.sha256(weights_of(stage)).hexdigest()
+            own = {"checkpoint_sha256": whole, "kept": dict.fromkeys(stage.inputs.save_at, whole)}
+            found = found.model_copy(update={**own, "definition": definition_of(stage.inputs, {}, None)})
+            if not signal:  # a reward that never varies gives no gradient
+                still = tuple(step.model_copy(update={"grad_norm": 0.0}) for step in found.steps)
+                found = found.model_copy(update={"steps": still})
             return Record(digest=stage.digest, kind=stage.kind, training=found, timing=timing)
         lineage = stage.inputs.card.lineage
         about = [lineage, stage.cell.model, stage.inputs.task.name]
@@ -187,6 +200,7 @@ def outcomes(inputs: EvaluateInputs, rate: float, samples: int) -> tuple[Outcome
             correct=int(c),
             unparsed=0,
             truncated=0,
+            majority={k: min(int(c), 1) * 0.5 for k in (2, 4, 8, samples) if 1 < k <= samples},
             behaviour={"code": int(c) // 2, "boxed": samples},
         )
         for i, c in enumerate(correct)

@@ -237,6 +237,6 @@ def test_a_pull_request_that_breaks_a_reward_fails_the_gate(tmp_path: Path) -> N
     assert bench("check", str(found[0]), "--update-baseline").returncode == 0
     broken = bench("check", str(found[1]), "--format", "github")
     assert broken.returncode == 1
-    assert "::error title=rlvr-bench check::mine gains less on micro-qwen than the accepted run: +" in broken.stdout
+    assert "::error title=rlvr-bench check::mine gains less on micro-qwen than the accepted run: -" in broken.stdout
     assert "gains less on micro-olmo" in broken.stdout
     assert "hint: if this is meant, accept it" in broken.stderr

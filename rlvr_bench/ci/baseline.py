@@ -21,7 +21,7 @@ from rlvr_bench.schema.baseline import (
     CheckReport,
     Compared,
 )
-from rlvr_bench.schema.finding import Report, VerdictWord
+from rlvr_bench.schema.finding import Report, StageFailure, VerdictWord
 from rlvr_bench.schema.plan import Plan
 from rlvr_bench.schema.record import Evaluation
 from rlvr_bench.stats.gains import Array, ModelScores
@@ -111,12 +111,14 @@ def compare(
     plan: Plan,
     *,
     run: str,
+    failures: Sequence[StageFailure] = (),
     minimum_drop: float = MINIMUM_DROP,
     fail_on: Collection[VerdictWord] = (),
 ) -> CheckReport:
     """Return how a run stands against an accepted one, lineage by lineage.
 
-    A lineage fell where its gain over the start is lower by more than `minimum_drop`, and the difference is shown
+    `failures` are stages of the run without a result, of the control and the reference too: they count as missing. A
+    lineage fell where its gain over the start is lower by more than `minimum_drop`, and the difference is shown
     (Holm over lineages, stats.regression). Raises UsageError where the two cannot be compared, NothingMeasuredError
     where they share no model.
     """
@@ -132,8 +134,11 @@ def compare(
         for task in old.tasks
         if len(new.tasks[task].after) < len(old.tasks[task].after)
     ]
+    missing += [f"{failure.stage}: {failure.kind}" for failure in failures]
     found = differences([_scores(new, old) for new, old in pairs], plan.suite.rule)
     rows = fallen(found, minimum_drop=minimum_drop)
+    if not all(np.isfinite([row.estimate, row.lower, row.upper, row.p_holm]).all() for row in rows):
+        raise NothingMeasuredError("too few problems to tell one run from another", where=run)
     gains = [
         {row.group: _mean_gain([m for m in side if m.lineage == row.group]) for row in rows}
         for side in ([old for _, old in pairs], [new for new, _ in pairs])

@@ -65,6 +65,7 @@ def check(
         accepted_runs.read_accepted(baseline),
         plan,
         run=folder.path.name,
+        failures=report.failures,
         minimum_drop=minimum_drop / 100,
         fail_on=refused,
     )

@@ -10,6 +10,10 @@ from rlvr_bench.cli.options import JsonOption
 app = typer.Typer(help="Check submissions, build the site.", no_args_is_help=True, rich_markup_mode=None)
 
 
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:400]
+
+
 @app.command("check")
 def check(
     folders: Annotated[
@@ -26,7 +30,7 @@ def check(
     from rlvr_bench.cli import output
     from rlvr_bench.cli.submit import SUBMISSIONS
     from rlvr_bench.errors import NothingMeasuredError, RefusedError, UsageError
-    from rlvr_bench.publishing.validation import Checked
+    from rlvr_bench.publishing.validation import Checked, own_trainings
     from rlvr_bench.publishing.validation import check as check_one
     from rlvr_bench.reporting.words import word
     from rlvr_bench.runs.layout import RunFolder
@@ -37,6 +41,7 @@ def check(
     if completions is not None and len(chosen) != 1:
         raise UsageError("--completions is of one submission", hint="name its folder")
     refused: list[RefusedError] = []
+    seen: dict[str, str] = {}
     for folder in chosen:
         try:
             found = check_one(folder)
@@ -47,14 +52,25 @@ def check(
                 from rlvr_bench.publishing.audit import audit
 
                 graded = audit(found, RunFolder(completions), seed=seed)
-        except RefusedError as error:
+        except UsageError:
+            raise
+        except Exception as fault:  # one submission that nothing could foresee must not hide the others
+            words = f"it cannot be computed: {type(fault).__name__}"
+            error = fault if isinstance(fault, RefusedError) else RefusedError(words, where=str(folder))
             refused.append(error)
             if json:
                 output.emit({"schema": "rlvr-bench/leaderboard-check/1", "submission": folder.name, "holds": False}
                             | {"fault": error.message})  # fmt: skip
             else:
-                typer.echo(f"REFUSED  {folder.name}: {error.message}")
+                typer.echo(f"REFUSED  {_one_line(folder.name)}: {_one_line(error.message)}")
             continue
+        if isinstance(found, Checked):
+            twin = next((seen[d] for d in own_trainings(found) if d in seen), None)
+            seen |= dict.fromkeys(own_trainings(found), folder.name)
+            if twin is not None:
+                refused.append(RefusedError(f"it brings trainings of {twin} again", where=str(folder)))
+                typer.echo(f"REFUSED  {_one_line(folder.name)}: {refused[-1].message}")
+                continue
         reports = (found.report,) if isinstance(found, Checked) else found.reports
         said = [f"{report.method}: {word(report.verdict)}" for report in reports]
         if json:

@@ -37,6 +37,6 @@ def fail(error: RlvrBenchError) -> None:
     """Print an error in its three lines."""
     lines = [("error", error.message), ("where", error.where), ("hint", error.hint)]
     for label, text in lines:
-        if text:
-            sys.stderr.write(f"{label}: {text}\n")
+        if text:  # one line each, whatever it quotes: a log's reader may take a line for a command
+            sys.stderr.write(f"{label}: {''.join(c if c.isprintable() else ' ' for c in text)}\n")
     sys.stderr.flush()

@@ -57,6 +57,8 @@ def _completions(folder: Path) -> list[dict[str, object]]:
     path = folder / layout.COMPLETIONS
     if not path.is_file() or path.is_symlink():
         raise RefusedError("no completions here", where=str(path))
+    if path.stat().st_size > files.MOST_UNPACKED:
+        raise RefusedError(f"more than {files.MOST_UNPACKED:,} bytes of completions", where=str(path))
     rows: list[dict[str, object]] = []
     try:
         for text in files.members(path.read_bytes(), path.name):

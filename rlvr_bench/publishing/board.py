@@ -12,6 +12,7 @@ from rlvr_bench.elsewhere.sources import collect
 from rlvr_bench.errors import RefusedError
 from rlvr_bench.publishing import files
 from rlvr_bench.reporting.words import word
+from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.finding import Gain, Report
 from rlvr_bench.schema.submission import Entry, Evidence, Inputs, RowStatus, SubmittedProvenance
 from rlvr_bench.schema.suite import Rule
@@ -43,7 +44,8 @@ class ModelCell:
 
 @dataclass(frozen=True)
 class Row:
-    """One method of one submission. `worst` is the lower bound of the worst lineage: the default order.
+    """One method of one submission. `worst` is the lower bound of the worst lineage: the default order; None where a
+    lineage or model was not tested, as the worst is then not known.
 
     `board` names the table it stands in, `board_title` says what that is; `hours` are as the submitter gave them.
     """
@@ -64,7 +66,8 @@ class Row:
     flags: tuple[str, ...]
     lineages: tuple[LineageCell, ...]
     models: tuple[ModelCell, ...]
-    worst: float
+    worst: float | None
+    untested: tuple[str, ...]
     evidence: Evidence
     evidence_note: str
     entry: Entry
@@ -137,13 +140,14 @@ def _table(folder: Path, status: RowStatus) -> list[Row]:
             report,
             entry,
             status,
-            board=folder.name,
+            board=f"published-{folder.name}",
             board_title=f"Published: {entry.source}, {entry.version}",
-            transductive=False,
+            transductive=report.method in entry.transductive,
             hours=None,
             device="",
+            number=number,
         )
-        for report in reports
+        for number, report in enumerate(reports, 1)
     ]
 
 
@@ -158,6 +162,7 @@ def _row(
     transductive: bool,
     hours: float | None,
     device: str,
+    number: int | None = None,
 ) -> Row:
     cells = tuple(
         LineageCell(lineage=ln.lineage, gain=ln.gain, over_control=ln.gain_over_control, models=ln.models)
@@ -169,8 +174,9 @@ def _row(
         if m.after
     )
     published = entry.kind == "table"
+    lost = (*report.not_tested, *report.not_measured)
     return Row(
-        id=f"{name}--{slug(report.method)}" if published else name,
+        id=name if number is None else f"{name}--{number}-{slug(report.method)}",
         submission=name,
         method=report.method,
         title=entry.title,
@@ -186,7 +192,8 @@ def _row(
         flags=tuple(dict.fromkeys(flag.name for flag in report.flags)),
         lineages=cells,
         models=models,
-        worst=min((cell.gain.lower for cell in cells), default=float("-inf")),
+        worst=None if lost or not cells else min(cell.gain.lower for cell in cells),
+        untested=lost,
         evidence=status.evidence or ("published" if published else "reported"),
         evidence_note=status.evidence_note or "",
         entry=entry,
@@ -197,9 +204,13 @@ def _row(
 
 
 def slug(text: str) -> str:
-    """Return a text as a part of an address: small letters, digits, dashes; never empty, never a path."""
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower())
-    return "-".join(filter(None, plain.split("-"))) or "x"
+    """Return a text as a part of an address: small letters, digits, `-._`; never empty, never a path.
+
+    Where anything but capitals had to change, a digest of the text keeps two of them apart.
+    """
+    lower = text.lower()
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-._") else "-" for c in lower).strip(".-")[:80]
+    return plain if plain and plain == lower else f"{plain or 'x'}-{digest(text)[:8]}"
 
 
 @dataclass(frozen=True)
@@ -228,7 +239,7 @@ def boards_of(rows: Iterable[Row]) -> list[Board]:
             published=some[0].published,
             transductive=transductive,
             rehearsal=some[0].rehearsal,
-            rows=tuple(sorted(some, key=lambda row: (-row.worst, row.id))),
+            rows=tuple(sorted(some, key=lambda row: (row.worst is None, -(row.worst or 0.0), row.id))),
             lineages=_lineages(some),
         )
         for (board, transductive), some in groups.items()

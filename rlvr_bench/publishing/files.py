@@ -1,5 +1,6 @@
 """Reading what strangers wrote: known names only, bounded sizes, no links, nothing outside the folder."""
 
+import itertools
 import json
 import os
 import stat
@@ -20,6 +21,11 @@ MOST_BYTES = 10_000_000
 
 MOST_UNPACKED = 200_000_000
 MOST_DEPTH = 40
+MOST_NODES = 300_000
+"""Brackets and commas of one JSON text: what it takes in memory goes by them."""
+
+MOST_DIGITS = 15
+MOST_MEMBERS, PIECE = 20_000, 65_536
 
 ENTRY, REPORT, OUTCOMES, STAGES = "entry.json", "report.json", "outcomes.csv.gz", "stages.jsonl.gz"
 PLAN, PROVENANCE, TABLE = "inputs/plan.json", "provenance.json", "table.csv"
@@ -80,29 +86,34 @@ def read_bytes(folder: Path, name: str) -> bytes:
 
 def members(data: bytes, name: str, *, most: int = MOST_UNPACKED) -> Iterator[bytes]:
     """Yield the contents of each gzip member; bombs are refused while they unpack, torn ends too."""
-    size = 0
-    while data:
+    size = at = 0
+    for number in itertools.count():
+        if at >= len(data):
+            return
+        if number >= MOST_MEMBERS:
+            raise RefusedError(f"{name} has more than {MOST_MEMBERS:,} gzip members")
         member = zlib.decompressobj(wbits=31)
         parts = []
         try:
-            while data and not member.eof:
-                part = member.decompress(data, 1_000_000)
+            while at < len(data) and not member.eof:
+                piece = data[at : at + PIECE]
+                part = member.decompress(piece, 1_000_000)
+                # behind a member's end the rest is unused, before it unconsumed; never count it twice
+                at += len(piece) - len(member.unused_data if member.eof else member.unconsumed_tail)
                 size += len(part)
                 if size > most:
                     raise RefusedError(f"{name} unpacks to more than {most:,} bytes")
                 parts.append(part)
-                data = member.unconsumed_tail
         except zlib.error as error:
             raise RefusedError(f"{name} is no gzip file: {error}") from error
         if not member.eof:
             raise RefusedError(f"{name} is torn")
-        data = member.unused_data
         yield b"".join(parts)
 
 
-def unpacked(data: bytes, name: str) -> bytes:
-    """Return the contents of a file that is one gzip member, at most MOST_UNPACKED bytes."""
-    found = list(members(data, name))
+def unpacked(data: bytes, name: str, *, most: int = MOST_UNPACKED) -> bytes:
+    """Return the contents of a file that is one gzip member, at most `most` bytes."""
+    found = list(itertools.islice(members(data, name, most=most), 2))
     if len(found) != 1:
         raise RefusedError(f"{name} must be one gzip member, with nothing behind it")
     return found[0]
@@ -120,8 +131,10 @@ def parsed(text: str, name: str) -> Any:
     """Return JSON without duplicate keys, NaN, infinities or deep nesting. Raises RefusedError."""
     if _depth(text) > MOST_DEPTH:
         raise RefusedError(f"{name} is nested more than {MOST_DEPTH} deep")
+    if text.count("[") + text.count("{") + text.count(",") > MOST_NODES:
+        raise RefusedError(f"{name} holds more than {MOST_NODES:,} values")
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise RefusedError(f"{name} is no valid JSON: {error}") from error
 
@@ -143,6 +156,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def _no_constant(constant: str) -> float:

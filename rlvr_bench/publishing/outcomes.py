@@ -10,6 +10,8 @@ from rlvr_bench.analysis import Records
 from rlvr_bench.errors import RefusedError
 from rlvr_bench.schema.plan import EvaluateInputs, Plan, Stage
 from rlvr_bench.schema.record import Evaluation, Outcome
+from rlvr_bench.scoring import behaviour
+from rlvr_bench.scoring.counts import MAJORITIES
 
 KEYS = ("model", "arm", "seed", "step", "task", "mode", "id")
 COUNTS = ("attempts", "correct", "unparsed", "truncated", "math_verify", "timed_out")
@@ -18,7 +20,6 @@ TRAIT = "is:"
 MODES = ("sampled", "greedy")
 
 _COUNT = re.compile(r"0|[1-9]\d{0,5}")
-_TRAIT = re.compile(rf"{TRAIT}[a-z_]{{1,30}}")
 _SHARE = re.compile(r"(\d{1,2}):(\d(?:\.\d{1,17})?(?:e-\d{1,2})?)")
 
 
@@ -92,9 +93,10 @@ def read(text: str, plan: Plan, tokens: Mapping[str, int]) -> dict[str, Evaluati
 
 def _traits(head: Sequence[str]) -> list[str]:
     fixed = [*KEYS, *COUNTS, "majority"]
+    known = [TRAIT + name for name in sorted(behaviour.traits(""))]
     traits = list(head[len(fixed) :])
-    if list(head[: len(fixed)]) != fixed or len(set(traits)) != len(traits) or not all(map(_TRAIT.fullmatch, traits)):
-        raise RefusedError(f"the columns must be {', '.join(fixed)}, then {TRAIT}NAME")
+    if list(head[: len(fixed)]) != fixed or traits != known:
+        raise RefusedError(f"the columns must be {', '.join([*fixed, *known])}")
     return [name.removeprefix(TRAIT) for name in traits]
 
 
@@ -113,12 +115,15 @@ def _outcome(row: Sequence[str], traits: Sequence[str], number: int) -> Outcome:
         raise RefusedError(f"line {number}: a count is larger than the attempts")
     if counts["correct"] + counts["unparsed"] > attempts or counts["correct"] + counts["timed_out"] > attempts:
         raise RefusedError(f"line {number}: right, unparsed and timed-out answers are more than the attempts")
-    majority = {}
+    majority: dict[int, float] = {}
     for part in filter(None, row[start + len(COUNTS)].split(";")):
         share = _SHARE.fullmatch(part)
         if share is None or not 0 <= float(share[2]) <= 1 or not 2 <= int(share[1]) <= attempts:
             raise RefusedError(f"line {number}: majority must be K:SHARE, with K up to the attempts")
         majority[int(share[1])] = float(share[2])
+    due = {k for k in MAJORITIES if k < attempts} | ({attempts} if attempts > 1 else set())
+    if set(majority) != due or (not counts["correct"] and any(majority.values())):
+        raise RefusedError(f"line {number}: majority must be of {sorted(due)}, and 0 where no answer is right")
     return Outcome(id=name, majority=majority, behaviour=shares, **counts)
 
 

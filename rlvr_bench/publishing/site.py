@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -32,9 +33,11 @@ def build(rows: Sequence[Row], target: Path, *, address: str) -> list[Path]:
     """
     if target.exists() and any(target.iterdir()) and not (target / MARK).is_file():
         raise UsageError("the folder holds something that is no site of this program", where=str(target))
-    fresh = target.with_name(f".{target.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    if target.is_symlink():
+        raise UsageError("a link cannot be replaced as a whole: name the folder itself", where=str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    fresh.chmod(0o755)
     (fresh / MARK).touch()
     for name in ("style.css", "sort.js"):
         shutil.copyfile(PAGES / name, fresh / name)
@@ -131,7 +134,8 @@ def as_data(rows: Sequence[Row]) -> dict[str, Any]:
                 "verdict": row.verdict,
                 "named": row.word,
                 "over_start": row.over_start,
-                "worst_lower": None if row.worst == float("-inf") else row.worst,
+                "worst_lower": row.worst,
+                "untested": list(row.untested),
                 "evidence": row.evidence,
                 "published": row.published,
                 "transductive": row.transductive,

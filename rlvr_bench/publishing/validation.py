@@ -3,8 +3,13 @@
 Owns what is refused and why. Nothing of a submission is executed: a method's Python text is data here.
 """
 
+import csv
+import io
 import json
+import re
 from dataclasses import dataclass
+from datetime import date, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +22,19 @@ from rlvr_bench.elsewhere.sources import collect
 from rlvr_bench.errors import RefusedError, RlvrBenchError
 from rlvr_bench.planning.planner import make_plan
 from rlvr_bench.publishing import files, outcomes
+from rlvr_bench.publishing.trainings import check_apart, check_labelling, check_training
 from rlvr_bench.schema.card import Card, HubWeights
 from rlvr_bench.schema.finding import Report
-from rlvr_bench.schema.plan import EvaluateInputs, Plan, TrainInputs
+from rlvr_bench.schema.method import Method
+from rlvr_bench.schema.plan import EvaluateInputs, Plan, PrepareInputs, TrainInputs
 from rlvr_bench.schema.record import Record, Timing
 from rlvr_bench.schema.submission import Entry, Inputs, StageSummary, SubmittedProvenance
 from rlvr_bench.schema.suite import ProblemSet, Rule, Suite
 
 MOST_STAGES = 20_000
+MOST_TABLE, MOST_TABLE_ROWS = 1_000_000, 5_000
+TABLE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,60}--[a-z0-9][a-z0-9.-]{0,30}")
+MOST_SUMMARIES, MOST_LINE = 50_000_000, 1_000_000
 CLOSE = 1e-9
 """Numbers of a report must agree this closely: the last bits differ between processors."""
 
@@ -39,6 +49,8 @@ class CheckedTable:
 
 def check_table(folder: Path) -> CheckedTable:
     """Return a published table, judged. Raises RefusedError."""
+    if not TABLE_NAME.fullmatch(folder.name):
+        raise RefusedError(f"a table's folder is called paper--version, in small letters: {folder.name[:60]!r}")
     there = files.survey(folder)
     if there != files.OF_A_TABLE:
         raise RefusedError(f"a table's submission is {files.ENTRY} and {files.TABLE}", where=str(folder))
@@ -46,12 +58,30 @@ def check_table(folder: Path) -> CheckedTable:
         entry = files.load(folder, files.ENTRY, Entry)
         if entry.kind != "table":
             raise RefusedError("entry.json says that this is a run, and there are no outcomes")
-        files.text_of(files.read_bytes(folder, files.TABLE), files.TABLE)
+        _small(files.text_of(files.read_bytes(folder, files.TABLE), files.TABLE))
         found = collect(folder / files.TABLE, percent=False)
         reports = tuple(collected_report(one, Rule(), resamples=0) for one in found)
-    except RlvrBenchError as error:
-        raise RefusedError(error.message, where=error.where or str(folder), hint=error.hint) from error
+    except (RlvrBenchError, csv.Error) as error:
+        message = error.message if isinstance(error, RlvrBenchError) else f"not a CSV table: {error}"
+        raise RefusedError(message, where=str(folder)) from error
+    _dated(entry)
     return CheckedTable(entry, reports)
+
+
+def _dated(entry: Entry) -> None:
+    if date.fromisoformat(entry.submitted) > date.today() + timedelta(days=1):
+        raise RefusedError(f"submitted on {entry.submitted}, which is to come")
+
+
+def _small(text: str) -> None:
+    """Refuse a table that would take long to judge: the rule compares every pair of lineages."""
+    rows = list(csv.reader(io.StringIO(text[:MOST_TABLE], newline="")))
+    if len(text) > MOST_TABLE or len(rows) > MOST_TABLE_ROWS:
+        raise RefusedError(f"a table of more than {MOST_TABLE_ROWS:,} rows or {MOST_TABLE:,} characters")
+    head = rows[0] if rows else []
+    for column, most in (("lineage", 30), ("method", 100), ("model", 200), ("benchmark", 30)):
+        if column in head and len({row[head.index(column)] for row in rows[1:] if len(row) == len(head)}) > most:
+            raise RefusedError(f"a table of more than {most} {column} names")
 
 
 def check(folder: Path) -> "Checked | CheckedTable":
@@ -88,6 +118,7 @@ def _checked(folder: Path) -> Checked:
     entry = files.load(folder, files.ENTRY, Entry)
     if entry.kind != "run":
         raise RefusedError("entry.json says that this is a table, and there are outcomes")
+    _dated(entry)
     provenance = files.load(folder, files.PROVENANCE, SubmittedProvenance)
     inputs = files.load(folder, files.PLAN, Inputs)
     plan = plan_of(inputs)
@@ -102,6 +133,22 @@ def _checked(folder: Path) -> Checked:
     return Checked(entry, plan, records, report, provenance)
 
 
+def own_trainings(checked: Checked) -> set[str]:
+    """Return the weights of a submission's own method, by which two that are one are known.
+
+    The reference and the control are shared by honest submissions, and a method that is one of them with it.
+    """
+    method = checked.plan.method.name
+    found = {
+        record.training.checkpoint_sha256
+        for stage in checked.plan.stages
+        if stage.cell.arm == method
+        and (record := checked.records[stage.id]) is not None
+        and record.training is not None
+    }
+    return found if method not in catalog.method_names() else set()
+
+
 def plan_of(inputs: Inputs) -> Plan:
     """Return the plan that a submission's inputs make, on the official suite, with everything pinned.
 
@@ -109,10 +156,15 @@ def plan_of(inputs: Inputs) -> Plan:
     something is not pinned.
     """
     suite = _official(inputs.suite)
+    if not inputs.environment.device.startswith(f"{suite.device}: "):
+        raise RefusedError(f"suite {suite.name} runs on {suite.device}, this ran on {inputs.environment.device[:60]!r}")
     cards = [_known(card, inputs.suite) for card in inputs.cards]
     name = inputs.method.name
     if name in catalog.method_names() and inputs.method != catalog.load_method(name):
         raise RefusedError(f"{name} is the name of a method of this program, and this is another one")
+    for known in catalog.method_names():
+        if known != name and _signal(catalog.load_method(known)) == _signal(inputs.method):
+            raise RefusedError(f"{name} is {known} under another name")
     made = make_plan(
         inputs.suite,
         inputs.method,
@@ -131,6 +183,10 @@ def plan_of(inputs: Inputs) -> Plan:
             "changed, or it was planned by another version of the program"
         )
     return made
+
+
+def _signal(method: Method) -> Any:
+    return method.model_dump(mode="json", exclude={"name", "title", "source", "notes", "preset"})
 
 
 def _official(suite: Suite) -> Suite:
@@ -152,11 +208,15 @@ def _pinned(problems: ProblemSet) -> None:
         if problems.pin is not None:
             raise RefusedError(f"problems of {problems.source} are generated and have no pin")
         return
-    pin = problems.pin
-    if pin is None or (pin.commit is None and pin.sha256 is None):
-        raise RefusedError(f"data set {problems.source} is not pinned to a commit or digest")
-    if pin.data != catalog.load_data_set(problems.source):
+    pin, data = problems.pin, catalog.load_data_set(problems.source)
+    if pin is None or pin.origin != "hub" or pin.commit is None or pin.sha256 is not None or data.hub is None:
+        raise RefusedError(f"data set {problems.source} is not pinned to a commit of the hub, where all can look")
+    if pin.data != data:
         raise RefusedError(f"data set {problems.source} is described otherwise than by this program")
+    if (pin.repository or "").lower() != data.hub.repository.lower():
+        raise RefusedError(f"data set {problems.source} is of {pin.repository}, not of {data.hub.repository}")
+    if not pin.files or not all(any(fnmatchcase(f, pattern) for pattern in data.hub.files) for f in pin.files):
+        raise RefusedError(f"data set {problems.source} is read from files that it has not: {list(pin.files)[:2]}")
 
 
 def _unpinned(suite: Suite) -> Any:
@@ -174,6 +234,8 @@ def _known(card: Card, suite: Suite) -> Card:
     if isinstance(own.weights, HubWeights):
         if not isinstance(card.weights, HubWeights) or card.weights.commit is None or not card.weights.files:
             raise RefusedError(f"{card.name} is not pinned to a commit with its files")
+        if card.weights.repository.lower() != own.weights.repository.lower():
+            raise RefusedError(f"the card of {card.name} names {card.weights.repository}, not {own.weights.repository}")
         frozen = {"commit": card.weights.commit, "files": card.weights.files, "repository": card.weights.repository}
         weights = own.weights.model_copy(update=frozen)
         own = own.model_copy(update={"weights": weights, "gated": card.gated})
@@ -185,13 +247,16 @@ def _known(card: Card, suite: Suite) -> Card:
 
 def _records(folder: Path, plan: Plan) -> Records:
     """Return the record of every stage, from its summary and the table of outcomes."""
-    text = files.text_of(files.unpacked(files.read_bytes(folder, files.STAGES), files.STAGES), files.STAGES)
+    packed = files.read_bytes(folder, files.STAGES)
+    text = files.text_of(files.unpacked(packed, files.STAGES, most=MOST_SUMMARIES), files.STAGES)
     stages = {stage.id: stage for stage in plan.stages}
     summaries: dict[str, StageSummary] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if number > MOST_STAGES:
             raise RefusedError(f"{files.STAGES} has more than {MOST_STAGES:,} lines")
         where = f"{files.STAGES}, line {number}"
+        if len(line) > MOST_LINE:
+            raise RefusedError(f"{where} has more than {MOST_LINE:,} characters")
         summary = files.as_model(files.parsed(line, where), StageSummary, where)
         stage = stages.get(summary.id)
         if stage is None or summary.kind != stage.kind:
@@ -214,7 +279,9 @@ def _records(folder: Path, plan: Plan) -> Records:
     for stage in plan.stages:
         summary = summaries[stage.id]
         if isinstance(stage.inputs, TrainInputs):
-            _whole_training(stage.id, stage.inputs, summary)
+            check_training(stage.id, stage.inputs, summary)
+        elif isinstance(stage.inputs, PrepareInputs) and summary.labelling is not None:
+            check_labelling(stage.id, stage.inputs, summary.labelling)
         elif (summary.training is not None) or (stage.kind == "prepare") != (summary.labelling is not None):
             raise RefusedError(f"stage {stage.id} is a {stage.kind} and says otherwise")
         records[stage.id] = Record(
@@ -225,18 +292,8 @@ def _records(folder: Path, plan: Plan) -> Records:
             evaluation=evaluations.get(stage.id),
             timing=Timing(wall_seconds=summary.wall_seconds, cpu_seconds=summary.cpu_seconds, peak_memory_bytes=0),
         )
+    check_apart(plan, records)
     return records
-
-
-def _whole_training(name: str, inputs: TrainInputs, summary: StageSummary) -> None:
-    training = summary.training
-    if training is None or summary.labelling is not None:
-        raise RefusedError(f"stage {name} is a training and brings none")
-    if [step.step for step in training.steps] != list(range(inputs.settings.steps)):
-        raise RefusedError(f"training {name} has {len(training.steps)} steps, the plan {inputs.settings.steps}")
-    settings = inputs.settings
-    if training.rollouts != settings.steps * settings.prompts_per_step * settings.group_size:
-        raise RefusedError(f"training {name} has {training.rollouts} rollouts, not the plan's")
 
 
 def _generated(plan: Plan, evaluations: dict[str, Any]) -> None:

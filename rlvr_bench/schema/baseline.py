@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rlvr_bench.schema.base import Frozen, Name
+from rlvr_bench.schema.base import Frozen, Line, Name
 from rlvr_bench.schema.finding import VerdictWord
 
 
@@ -12,9 +12,9 @@ class AcceptedTask(Frozen):
     """One model's answers on one deciding task, by problem in the order of `ids`: right ones of `samples`."""
 
     ids: tuple[str, ...] = Field(min_length=1)
-    samples_before: int = Field(ge=1)
+    samples_before: int = Field(ge=1, le=10**6)
     before: tuple[int, ...]
-    samples_after: int = Field(ge=1)
+    samples_after: int = Field(ge=1, le=10**6)
     after: tuple[tuple[int, ...], ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -39,22 +39,28 @@ class AcceptedVerdict(Frozen):
     """The verdict of an accepted run."""
 
     word: VerdictWord
-    lineages: tuple[str, ...] = ()
+    lineages: tuple[Line, ...] = ()
 
 
 class AcceptedRun(Frozen):
     """`baseline.json`: what a run gave, whole enough to be compared problem by problem. Its diff is reviewed."""
 
     schema_version: Literal[1] = 1
-    program: str
+    program: Line
     suite: Name
     suite_version: int
-    method: str
-    plan: str
-    partial: tuple[str, ...] = ()
+    method: Line
+    plan: Line
+    partial: tuple[Line, ...] = ()
     verdict: AcceptedVerdict
-    gains: dict[str, float]
+    gains: dict[Line, float]
     models: tuple[AcceptedModel, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "AcceptedRun":
+        if len({model.name for model in self.models}) != len(self.models):
+            raise ValueError("a model stands twice")
+        return self
 
 
 class Compared(Frozen):

@@ -1,5 +1,6 @@
 """What a leaderboard submission says of itself. All of it is input from outside: bounded, printable, never a path."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -22,7 +23,8 @@ other people."""
 class Entry(Frozen):
     """`entry.json`. A `run` brings outcomes and is recomputed; a `table` brings a paper's accuracies with their source.
 
-    `paper` and `code` are links; `submitter` is a name or a handle of whoever answers for it.
+    `transductive` names methods of a table that train on the evaluation prompts. `paper` and `code` are links;
+    `submitter` is a name or a handle of whoever answers for it.
     """
 
     schema_version: Literal[1] = 1
@@ -34,7 +36,14 @@ class Entry(Frozen):
     code: Link | None = None
     source: Short | None = None
     version: Short | None = None
+    transductive: Annotated[tuple[Short, ...], Field(max_length=100)] = ()
     notes: Annotated[str, Field(max_length=2_000)] = ""
+
+    @field_validator("submitted")
+    @classmethod
+    def _a_day(cls, text: str) -> str:
+        date.fromisoformat(text)
+        return text
 
     @field_validator("notes")
     @classmethod

@@ -7,6 +7,9 @@ from math import comb
 from rlvr_bench.scoring.answers import find_answer
 from rlvr_bench.scoring.grader import answer_classes
 
+MAJORITIES = (2, 4, 8, 16, 32, 64)
+"""k of maj@k, besides all samples."""
+
 
 def pass_at(k: int, attempts: int, correct: int) -> float:
     """Return the chance that at least one of k samples drawn without replacement is right.
@@ -44,7 +47,7 @@ def majorities(responses: Sequence[str], right: Sequence[bool]) -> dict[int, flo
     Equal k are compared before and after a training, and every response counts once.
     """
     n = len(responses)
-    sizes = sorted({k for k in (2, 4, 8, 16, 32, 64) if k < n} | ({n} if n > 1 else set()))
+    sizes = sorted({k for k in MAJORITIES if k < n} | ({n} if n > 1 else set()))
     found = {}
     for k in sizes:
         starts = range(0, n - k + 1, k)

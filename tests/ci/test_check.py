@@ -44,6 +44,8 @@ def made(tmp_path_factory) -> Path:
     recorded(runs, "better", gains={**GAINS, ("ttrl", "micro-olmo"): 0.3})
     recorded(runs, "lost", fail=("micro-qwen-a/ttrl/seed-21/train", "micro-qwen-a/ttrl/seed-22/train"))
     recorded(runs, "one-run-less", fail=("micro-olmo-b/ttrl/seed-22/train",))
+    controls = tuple(s.id for s in planned("ttrl").stages if s.cell.arm == "random" and s.kind == "train")
+    recorded(runs, "no-control", fail=controls)
     recorded(runs, "partial", models=["micro-qwen-a"])
     assert rlvr_bench(["check", str(runs / "good"), "--baseline", str(runs / "base.json"), "--update-baseline"]) == 0
     return runs
@@ -146,12 +148,31 @@ def damaged(data: dict, what: str) -> str:
         task["ids"][1] = task["ids"][0]
     if what == "nan":
         return json.dumps(data).replace('"gains": {', '"gains": {"x": NaN, ')
+    if what == "huge":
+        task["samples_before"] = 10**400
+    if what == "model":
+        data["models"].append(data["models"][0])
     if what == "key":
         data["modles"] = []
     return json.dumps(data)[:-40] if what == "torn" else json.dumps(data)
 
 
-@pytest.mark.parametrize("what", ["short", "much", "twice", "nan", "key", "torn"])
+def test_names_of_a_baseline_are_one_line(made, tmp_path, capsys) -> None:
+    data = json.loads((made / "base.json").read_text())
+    for change in ({"method": "x\n::error::forged"}, {"verdict": {"word": "MIXED", "lineages": ["a\n::error::x"]}}):
+        (tmp_path / "b.json").write_text(json.dumps({**data, **change}))
+        assert rlvr_bench(["check", str(made / "good"), "--baseline", str(tmp_path / "b.json")]) == 2
+        out, err = capsys.readouterr()
+        assert not any(line.startswith("::") for line in (out + err).splitlines())
+
+
+def test_a_control_without_a_result_is_no_pass(made, capsys) -> None:
+    code, out, _ = check(made, "no-control", capsys)
+    assert code == 5
+    assert "not measured: micro-qwen-a/random/seed-21/train: backend" in out
+
+
+@pytest.mark.parametrize("what", ["short", "much", "twice", "nan", "key", "torn", "huge", "model"])
 def test_a_damaged_baseline_is_refused(made, tmp_path, what) -> None:
     path = tmp_path / "bad.json"
     path.write_text(damaged(json.loads((made / "base.json").read_text()), what))
@@ -194,7 +215,7 @@ def test_a_baseline_reads_like_a_diff(made) -> None:
 def test_junit_is_read_by_another_program(made, capsys, tmp_path) -> None:
     from junitparser import JUnitXml
 
-    for name, failures in (("good", 0), ("fallen", 1), ("lost", 1)):
+    for name, failures in (("good", 0), ("fallen", 1), ("lost", 7)):
         _, out, _ = check(made, name, capsys, "--format", "junit")
         (tmp_path / "j.xml").write_text(out)
         (suite,) = JUnitXml.fromfile(str(tmp_path / "j.xml"))
@@ -214,7 +235,9 @@ def test_annotations_and_the_job_summary(made, capsys, tmp_path, monkeypatch) ->
     assert out.startswith("::notice title=rlvr-bench check::passed")
 
 
-HOSTILE = st.text(max_size=40) | st.sampled_from(["::error::x\n::set-output name=a::b", "<b>|`x`\r\n", "\x00\ud800]]>"])
+HOSTILE = st.text(max_size=40).filter(str.isprintable) | st.sampled_from(
+    ["::error::x ::set-output name=a::b", "<b>|`x` %0A", "]]> & |"]
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -289,6 +312,7 @@ def test_the_action_on_a_run_that_passes(made, tmp_path) -> None:
         ({}, 2, "the action needs `method` or `run`"),
         ({"run": "good", "baseline": "nothing.json"}, 2, "could not compare (exit code 2)"),
         ({"run": "lost"}, 5, "a missing measurement is never a pass"),
+        ({"run": "--help"}, 5, "there is no run to check"),
         ({"method": "no-such-method"}, 2, "validate ended with exit code 2"),
         ({"method": "ttrl; touch owned"}, 2, "validate ended with exit code 2"),
         ({"run": "good", "fail_on": "* $(touch owned)"}, 2, "could not compare"),
@@ -296,7 +320,7 @@ def test_the_action_on_a_run_that_passes(made, tmp_path) -> None:
 )
 def test_the_action_never_passes_what_it_could_not_do(made, tmp_path, inputs, code, words) -> None:
     given_inputs = {"baseline": str(made / "base.json"), **inputs}
-    if "run" in inputs:
+    if "run" in inputs and not inputs["run"].startswith("-"):
         given_inputs["run"] = str(made / inputs["run"])
     got, told, out, _ = action(tmp_path, **given_inputs)
     assert got == code != 0

@@ -167,6 +167,30 @@ def one_more(row: dict[str, str]) -> None:
     row["correct"] = str(min(int(row["correct"]) + 1, int(row["attempts"])))
 
 
+def dead(gradient: float | None) -> Callable[[Path], None]:
+    """Say that no reward of the method ever varied, so that its models leave the rule."""
+
+    def do(lines: list[dict]) -> None:
+        for line in lines:
+            if "/python/" in line["id"] and line["kind"] == "train":
+                for step in line["training"]["steps"]:
+                    step.update(groups_with_signal=0.0, **({} if gradient is None else {"grad_norm": gradient}))
+
+    return stages(do)
+
+
+def copied_seed(rows: list[list[str]]) -> list[list[str]]:
+    head = rows[0]
+    first = {tuple(r[:2] + r[3:7]): r[7:] for r in rows[1:] if r[1] == "python" and r[2] == "21" and not r[3]}
+    return [
+        head,
+        *(
+            r[:7] + first[tuple(r[:2] + r[3:7])] if r[1] == "python" and r[2] == "22" and not r[3] else r
+            for r in rows[1:]
+        ),
+    ]
+
+
 def method_code(plan: dict) -> None:
     plan["method"]["name"] = "mine"
     plan["method"]["rewards"][0]["code"] = "import pathlib; pathlib.Path('/tmp/owned-by-a-submission').touch()"
@@ -188,7 +212,7 @@ def bomb(folder: Path) -> None:
 TAMPERED: list[tuple[str, Callable[[Path], None], str]] = [
     ("one answer more is right", table(bumped), "disagrees with the outcomes"),
     ("a whole arm is better", of_arm("python", one_more), "disagrees with the outcomes"),
-    ("the control is worse", of_arm("random", lambda r: r.update(correct="0")), "disagrees with the outcomes"),
+    ("the control is worse", of_arm("random", lambda r: r.update(correct="0", majority="2:0.0")), "disagrees with the outcomes"),
     ("a gain in the report", edit("report.json", lambda r: r["lineages"][1]["gain"].update(estimate=0.2)), "disagrees"),
     ("the verdict in the report", text("report.json", '"ONE_FAMILY"', '"GENERALISES"'), "disagrees"),
     ("a flag is gone", edit("report.json", lambda r: r.update(flags=r["flags"][1:])), "disagrees with the outcomes: flags"),
@@ -201,7 +225,7 @@ TAMPERED: list[tuple[str, Callable[[Path], None], str]] = [
     ("a problem is called otherwise", cell(900, "id", "another"), "not those of the other stages"),
     ("two problems change places", table(lambda rows: [*rows[:900], rows[901], rows[900], *rows[902:]]), "in their order"),
     ("all problems are easier ones", table(lambda rows: [rows[0], *([*r[:6], "easy-" + r[6], *r[7:]] for r in rows[1:])]), "its problems are not those of micro-arithmetic"),
-    ("more attempts", cell(900, "attempts", "17"), "a problem has other than 2 attempts"),
+    ("more attempts", cell(900, "attempts", "17"), "majority must be of [2, 4, 8, 16, 17]"),
     ("more right than attempts", cell(900, "correct", "17"), "larger than the attempts"),
     ("a negative count", cell(900, "correct", "-1"), "counts must be whole numbers"),
     ("a count with a point", cell(900, "correct", "1.5"), "counts must be whole numbers"),
@@ -210,14 +234,34 @@ TAMPERED: list[tuple[str, Callable[[Path], None], str]] = [
     ("a majority above one", cell(900, "majority", "2:1.5"), "majority must be"),
     ("a seed is missing", table(lambda rows: [r for r in rows if r[2] != "22" or r[1] != "python"]), "0 problems, the plan has 400"),
     ("a stage of nowhere", cell(900, "model", "../../etc"), "is of no stage of the plan"),
-    ("a column too few", table(lambda rows: [r[:-1] for r in rows[:1]] + rows[1:]), "columns, not"),
+    ("a column too few", table(lambda rows: [r[:-1] for r in rows[:1]] + rows[1:]), "the columns must be"),
+    ("a row too short", table(lambda rows: [*rows[:9], rows[9][:-1], *rows[10:]]), "columns, not"),
     ("other columns", cell(0, "correct", "right"), "the columns must be"),
     ("a stage is missing", stages(lambda lines: lines[:-3]), "stages of the plan are missing"),
     ("a stage stands twice", stages(lambda lines: [*lines, lines[0]]), "stands twice"),
     ("a stage of other inputs", stages(lambda lines: lines[5].update(digest="0" * 64)), "made from other inputs"),
     ("a failure is hidden in a stage", stages(lambda lines: lines[5].update(failure={"kind": "killed", "message": "x"})), "has no result (killed)"),
     ("fewer steps were trained", first_training(lambda t: t.update(steps=t["steps"][:4])), "has 4 steps, the plan 8"),
-    ("a dead reward is hidden", stages(lambda lines: [x["training"].update(steps=[{**s, "groups_with_signal": 0.0} for s in x["training"]["steps"]]) for x in lines if "/python/" in x["id"] and x["kind"] == "train"] and None), "disagrees with the outcomes"),
+    ("a lineage is declared dead", dead(gradient=None), "says that its reward was dead, and had a gradient"),
+    ("a lineage is declared dead with care", dead(gradient=0.0), "disagrees with the outcomes"),
+    ("impossible health", first_training(lambda t: t["steps"][0].update(truncated=-5)), "truncated is -5, which cannot be"),
+    ("endless rewards", first_training(lambda t: t["steps"][0].update(reward=1e300)), "reward is 1e+300, which cannot be"),
+    ("gold labels are hidden", first_training(lambda t: t["definition"].update(labels="gold")), "saw gold labels, the plan says none"),
+    ("another reward", first_training(lambda t: t["definition"].update(rewards=[{"name": "boxed"}])), "for something else than the plan says: rewards"),
+    ("another definition's digest", first_training(lambda t: t["definition"].update(digest="0" * 64)), "has another digest than it says"),
+    ("a replay that was not tried", first_training(lambda t: t.update(replayed_differently=None)), "does not say whether its rollouts replay"),
+    ("one model for two trainings", stages(lambda lines: [x["training"].update(checkpoint_sha256="a" * 64) for x in lines if x["kind"] == "train"] and None), "has the same weights as another one"),
+    ("a seed is a copy of the other", table(copied_seed), "the same answers as another evaluation"),
+    ("a huge number", first_training(lambda t: t["grading"].update(timed_out=10**400)), "a number of 401 digits"),
+    ("a large count", first_training(lambda t: t["grading"].update(timed_out=10**9)), "graded more answers than it has rollouts"),
+    ("majorities that cannot be", of_arm("python", lambda r: r.update(correct="0", majority="2:1.0")), "0 where no answer is right"),
+    ("no behaviour", table(lambda rows: [r[:-2] for r in rows]), "the columns must be"),
+    ("memory", lambda f: (f / files.STAGES).write_bytes(gzip.compress(b"[" + b"[]," * 400_000 + b"[]]")) and None, "more than 1,000,000 characters"),
+    ("memory in a report", lambda f: (f / "report.json").write_text("[" + "[]," * 400_000 + "[]]") and None, "more than 300,000 values"),
+    ("a day that is none", edit("entry.json", lambda e: e.update(submitted="9999-99-99")), "submitted"),
+    ("a day to come", edit("entry.json", lambda e: e.update(submitted="2999-01-01")), "which is to come"),
+    ("another machine", edit("inputs/plan.json", lambda p: p["environment"].update(device="cuda: x")), "suite micro runs on cpu"),
+    ("a known method under another name", edit("inputs/plan.json", lambda p: p["method"].update(name="my-python")), "my-python is python under another name"),
     ("an infinite cost", lambda f: stages(lambda lines: lines[0].update(cpu_seconds=float("inf")))(f), "no number here"),
     ("a milder rule", edit("inputs/plan.json", lambda p: p["suite"]["rule"].update(margin=0.0)), "suite micro was changed: rule.margin"),
     ("another suite version", edit("inputs/plan.json", lambda p: p["suite"].update(version=2)), "version 2 of suite micro is not the present one"),
@@ -246,7 +290,7 @@ TAMPERED: list[tuple[str, Callable[[Path], None], str]] = [
     ("a pipe", lambda f: ((f / "entry.json").unlink(), os.mkfifo(f / "entry.json")) and None, "is a link or no plain file"),
     ("a large file", lambda f: (f / files.OUTCOMES).write_bytes(os.urandom(10_000_001)) and None, "more than 10,000,000"),
     ("a gzip bomb", bomb, "unpacks to more than"),
-    ("something behind the end", lambda f: (f / files.OUTCOMES).write_bytes((f / files.OUTCOMES).read_bytes() + b"PK") and None, "no gzip file|one gzip member"),
+    ("something behind the end", lambda f: (f / files.OUTCOMES).write_bytes((f / files.OUTCOMES).read_bytes() + b"PK") and None, "no gzip file|one gzip member|is torn"),
     ("a second gzip member", lambda f: (f / files.OUTCOMES).write_bytes((f / files.OUTCOMES).read_bytes() * 2) and None, "one gzip member"),
     ("a torn file", lambda f: (f / files.OUTCOMES).write_bytes((f / files.OUTCOMES).read_bytes()[:-9]) and None, "is torn"),
     ("no UTF-8", lambda f: (f / "report.json").write_bytes(b"\xff\xfe{}") and None, "no UTF-8 text"),
@@ -362,7 +406,7 @@ def published(folder: Path, **changes: Any) -> Path:
 
 
 def test_a_published_table(tmp_path) -> None:
-    found = check(published(tmp_path / "t"))
+    found = check(published(tmp_path / "t--v1"))
     assert [r.method for r in found.reports] == ["m"]
     assert {ln.lineage for ln in found.reports[0].lineages} == {"qwen", "llama"}
 
@@ -378,11 +422,161 @@ def test_a_published_table(tmp_path) -> None:
 )
 def test_a_table_that_is_none(tmp_path, change, says) -> None:
     with pytest.raises(RefusedError, match=says):
-        check(published(tmp_path / "t", **change))
+        check(published(tmp_path / "t--v1", **change))
 
 
 def test_a_table_with_odd_numbers(tmp_path) -> None:
-    folder = published(tmp_path / "t")
+    folder = published(tmp_path / "t--v1")
     (folder / "table.csv").write_text((folder / "table.csv").read_text().replace("0.6", "nan"))
     with pytest.raises(RefusedError):
         check(folder)
+
+
+@pytest.mark.parametrize("name", ["micro-3", "a\nb--v1", "<b>--v1", "A--v1", "--", "x" * 99 + "--v1"])
+def test_a_tables_name_is_a_papers_with_its_version(tmp_path, name) -> None:
+    with pytest.raises(RefusedError, match="is called paper--version"):
+        check(published(tmp_path / name.replace("/", "")))
+
+
+def test_a_table_of_many_lineages_is_refused_at_once(tmp_path) -> None:
+    folder = published(tmp_path / "t--v1")
+    rows = "".join(f"m,a{i},l{i},b,500,0.4,0.5\n" for i in range(200))
+    (folder / "table.csv").write_text("method,model,lineage,benchmark,problems,before,after\n" + rows)
+    started = time.monotonic()
+    with pytest.raises(RefusedError, match="more than 30 lineage names"):
+        check(folder)
+    assert time.monotonic() - started < 2
+
+
+def hub_inputs(tmp_path: Path):
+    """The inputs of a submission on the suite `smoke`, pinned as a hub would have it."""
+    from rlvr_bench import catalog
+    from rlvr_bench.publishing import validation
+    from rlvr_bench.schema.card import HubFile
+    from rlvr_bench.schema.plan import Environment
+    from rlvr_bench.schema.submission import Inputs
+    from rlvr_bench.schema.suite import Pin
+
+    suite = catalog.load_suite("smoke")
+
+    def pinned(problems):
+        if problems.source == "arithmetic-chain":
+            return problems
+        data = catalog.load_data_set(problems.source)
+        name = data.hub.files[0].replace("*", "x")
+        pin = Pin(origin="hub", data=data, repository=data.hub.repository, commit="c" * 40, files=(name,))
+        return problems.model_copy(update={"pin": pin})
+
+    tasks = tuple(t.model_copy(update={"problems": pinned(t.problems)}) for t in suite.tasks)
+    suite = suite.model_copy(update={"tasks": tasks, "training_problems": pinned(suite.training_problems)})
+    cards = []
+    for name in suite.models:
+        card = catalog.load_card(name)
+        files_of = {"config.json": HubFile(size=3)}
+        weights = card.weights.model_copy(update={"commit": "d" * 40, "files": files_of})
+        cards.append(card.model_copy(update={"weights": weights, "gated": False}))
+    environment = Environment(versions={"trl": "1"}, code="c", device="cuda: NVIDIA A100, 550")
+    made = Inputs(
+        suite=suite, method=catalog.load_method("python"), cards=tuple(cards), environment=environment, plan="0" * 64
+    )
+
+    def plan_of(inputs):
+        """The plan, its digest made consistent first, as whoever forges would."""
+        with pytest.raises(RefusedError) as caught:
+            validation.plan_of(inputs)
+        if "make the plan" not in caught.value.message:
+            raise caught.value
+        from rlvr_bench.planning.planner import make_plan
+
+        own = make_plan(
+            inputs.suite,
+            inputs.method,
+            inputs.cards,
+            inputs.environment,
+            control=catalog.load_method("random"),
+            reference=catalog.load_method("ground-truth"),
+            prompts=[catalog.load_prompt(name) for name in suite.prompts],
+        )
+        return validation.plan_of(inputs.model_copy(update={"plan": own.digest}))
+
+    return made, plan_of
+
+
+def test_models_and_data_of_the_hub_are_the_ones_that_the_suite_names(tmp_path) -> None:
+    made, plan_of = hub_inputs(tmp_path)
+    assert len(plan_of(made).stages) > 20
+
+    def with_card(**changes):
+        weights = made.cards[0].weights.model_copy(update=changes)
+        return made.model_copy(update={"cards": (made.cards[0].model_copy(update={"weights": weights}), made.cards[1])})
+
+    def with_pin(**changes):
+        problems = made.suite.tasks[0].problems
+        pin = problems.pin.model_copy(update=changes)
+        task = made.suite.tasks[0].model_copy(update={"problems": problems.model_copy(update={"pin": pin})})
+        return made.model_copy(update={"suite": made.suite.model_copy(update={"tasks": (task, *made.suite.tasks[1:])})})
+
+    for forged, says in (
+        (with_card(repository="evil/already-trained"), "names evil/already-trained, not Qwen/Qwen2.5-0.5B"),
+        (with_card(commit=None), "is not pinned to a commit"),
+        (with_card(revision="v2"), "the card of qwen2.5-0.5b was changed"),
+        (with_pin(repository="evil/easy"), "is of evil/easy, not of HuggingFaceH4/MATH-500"),
+        (with_pin(origin="folder", commit=None, sha256="b" * 64), "not pinned to a commit of the hub"),
+        (with_pin(files=("../../x",)), "is read from files that it has not"),
+        (with_pin(commit=None), "not pinned to a commit of the hub"),
+    ):
+        with pytest.raises(RefusedError, match=says):
+            plan_of(forged)
+
+
+def test_runs_are_not_submitted_twice_under_two_names(tmp_path, capsys) -> None:
+    """A method of one's own whose trainings are another submission's, renamed."""
+    from rlvr_bench import catalog
+
+    folders = []
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.py"
+        path.write_text('"""Mine."""\n\n\ndef reward(completions, **_):\n    return [1.0 for _ in completions]\n')
+        plan = planned(catalog.load_method(str(path)))
+        folder = RunFolder(tmp_path / f"run-{name}")
+        run_plan(plan, folder, runs=tmp_path / "runs", executor=FakeExecutor(gains=GAINS))
+        folders.append(tmp_path / folder_name(plan))
+        build(plan, read(folder)[1], ENTRY, folders[-1])
+    lines = [json.loads(x) for x in gzip.decompress((folders[0] / files.STAGES).read_bytes()).splitlines()]
+    weights = {
+        x["id"].split("/", 2)[2]: x["training"]["checkpoint_sha256"]
+        for x in lines
+        if "/one/" in x["id"] and x["kind"] == "train"
+    }
+    assert weights
+    by_model = {
+        x["id"].replace("/one/", "/two/"): x["training"]["checkpoint_sha256"]
+        for x in lines
+        if "/one/" in x["id"] and x["kind"] == "train"
+    }
+    stages(
+        lambda found: (
+            [x["training"].update(checkpoint_sha256=by_model[x["id"]]) for x in found if x["id"] in by_model] and None
+        )
+    )(folders[1])
+    assert rlvr_bench(["leaderboard", "check", *map(str, folders)]) == 1
+    out = capsys.readouterr().out
+    assert "it brings trainings of one--micro--" in out
+
+
+def test_one_submission_that_breaks_the_referee_does_not_hide_the_others(good, copy, capsys, monkeypatch) -> None:
+    from rlvr_bench.publishing import validation
+
+    real = validation.report_of
+    seen: list[int] = []
+
+    def broken(*arguments):
+        seen.append(1)
+        if len(seen) == 1:
+            raise OverflowError("int too large")
+        return real(*arguments)
+
+    monkeypatch.setattr(validation, "report_of", broken)
+    assert rlvr_bench(["leaderboard", "check", str(copy), str(good)]) == 1
+    out = capsys.readouterr().out
+    assert "it cannot be computed: OverflowError" in out and "holds    python--micro" in out

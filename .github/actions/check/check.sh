@@ -30,22 +30,31 @@ for line in open(sys.argv[1], encoding="utf-8"):
   fi
 fi
 
+if [ -z "$run" ] || [ "${run#-}" != "$run" ]; then
+  echo "::error title=rlvr-bench check::there is no run to check"
+  stop 5
+fi
+
 options=(--baseline "$INPUT_BASELINE" --minimum-drop "$INPUT_MINIMUM_DROP")
 for verdict in $INPUT_FAIL_ON; do options+=(--fail-on "$verdict"); done
 
 if [ -n "$INPUT_JUNIT" ]; then
-  mkdir -p "$(dirname "$INPUT_JUNIT")"
-  rlvr-bench check "$run" "${options[@]}" --format junit > "$INPUT_JUNIT" 2> /dev/null
+  junit=$(mktemp)
+  rlvr-bench check "${options[@]}" --format junit -- "$run" > "$junit" 2> /dev/null
+  if [ -s "$junit" ]; then
+    mkdir -p -- "$(dirname -- "$INPUT_JUNIT")" && cp -- "$junit" "$INPUT_JUNIT"
+  fi
+  rm -f "$junit"
 fi
-rlvr-bench check "$run" "${options[@]}" --format github
+rlvr-bench check "${options[@]}" --format github -- "$run"
 code=$?
-verdict=$(rlvr-bench check "$run" "${options[@]}" --format json 2> /dev/null | python3 -c 'import json, sys
+verdict=$(rlvr-bench check "${options[@]}" --format json -- "$run" 2> /dev/null | python3 -c 'import json, sys
 text = sys.stdin.read()
 print(json.loads(text)["verdict"]["word"] if text else "")')
 tell run "$run"
 tell report "$run/report/report.md"
 tell verdict "$verdict"
-if [ "$code" -eq 0 ]; then
+if [ "$code" -eq 0 ] && [ -n "$verdict" ]; then
   tell passed true
   tell exit-code 0
   exit 0
@@ -53,4 +62,5 @@ fi
 if [ -z "$verdict" ]; then
   echo "::error title=rlvr-bench check::rlvr-bench check could not compare (exit code $code); its message is above"
 fi
+[ "$code" -eq 0 ] && code=5
 stop "$code"
