@@ -311,6 +311,14 @@ def test_every_way_of_tampering_is_caught(copy, way, tamper, says) -> None:
     assert not Path("/tmp/owned-by-a-submission").exists()
 
 
+def test_the_table_of_ways_is_whole() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tampering.md").read_text(encoding="utf-8")
+    assert [line.split(" | ")[0][2:] for line in text.splitlines() if line.startswith("| ")][1:] == [
+        way for way, *_ in TAMPERED
+    ]
+    assert "HOLDS" not in text
+
+
 def test_a_million_rows_and_more_are_refused_while_they_are_read(copy) -> None:
     plan = check_run(copy).plan
     head = gzip.decompress((copy / files.OUTCOMES).read_bytes()).decode().split("\n", 2)
