@@ -74,7 +74,7 @@ def test_a_reward_that_does_not_replay_is_flagged(runs) -> None:
     run_plan(plan, folder_of(plan, runs), runs=runs, executor=Forgetful(gains=gains("python", 0.3, 0.3, 0.3)))
     (flag,) = [f for f in analyse(folder_of(plan, runs)).flags if f.name == "not-replayable"]
     assert "judge gave other values" in flag.evidence
-    assert "micro-olmo-b: 10 of 768 saved rollouts" in flag.evidence
+    assert "micro-olmo-b: 10 of 2,048 saved rollouts" in flag.evidence
 
 
 def test_the_report_says_how_right_prepared_labels_are(runs) -> None:
