@@ -212,12 +212,18 @@ def test_a_baseline_reads_like_a_diff(made) -> None:
 # formats
 
 
-def test_junit_is_read_by_another_program(made, capsys, tmp_path) -> None:
+def test_junit_is_valid_and_read_by_another_program(made, capsys, tmp_path) -> None:
+    """Against the schema of Jenkins' xUnit plug-in (MIT, as pytest's source distribution carries it)."""
+    import xmlschema
     from junitparser import JUnitXml
+
+    schema = xmlschema.XMLSchema(str(Path(__file__).with_name("junit-10.xsd")))
+    assert not schema.is_valid("<testsuites><testcase/></testsuites>")
 
     for name, failures in (("good", 0), ("fallen", 1), ("lost", 7)):
         _, out, _ = check(made, name, capsys, "--format", "junit")
         (tmp_path / "j.xml").write_text(out)
+        schema.validate(str(tmp_path / "j.xml"))
         (suite,) = JUnitXml.fromfile(str(tmp_path / "j.xml"))
         assert (suite.failures, suite.errors, suite.skipped) == (failures, 0, 0)
         assert suite.tests == len(list(suite)) >= 4
