@@ -52,6 +52,12 @@ def check(
                 from rlvr_bench.publishing.audit import audit
 
                 graded = audit(found, RunFolder(completions), seed=seed)
+            if isinstance(found, Checked):
+                own = own_trainings(found)
+                twin = next((seen[weights] for weights in own if weights in seen), None)
+                seen |= dict.fromkeys(own, folder.name)
+                if twin is not None:
+                    raise RefusedError(f"it brings trainings of {twin} again", where=str(folder))
         except UsageError:
             raise
         except Exception as fault:  # one submission that nothing could foresee must not hide the others
@@ -64,13 +70,6 @@ def check(
             else:
                 typer.echo(f"REFUSED  {_one_line(folder.name)}: {_one_line(error.message)}")
             continue
-        if isinstance(found, Checked):
-            twin = next((seen[d] for d in own_trainings(found) if d in seen), None)
-            seen |= dict.fromkeys(own_trainings(found), folder.name)
-            if twin is not None:
-                refused.append(RefusedError(f"it brings trainings of {twin} again", where=str(folder)))
-                typer.echo(f"REFUSED  {_one_line(folder.name)}: {refused[-1].message}")
-                continue
         reports = (found.report,) if isinstance(found, Checked) else found.reports
         said = [f"{report.method}: {word(report.verdict)}" for report in reports]
         if json:

@@ -551,17 +551,12 @@ def test_runs_are_not_submitted_twice_under_two_names(tmp_path, capsys) -> None:
         folders.append(tmp_path / folder_name(plan))
         build(plan, read(folder)[1], ENTRY, folders[-1])
     lines = [json.loads(x) for x in gzip.decompress((folders[0] / files.STAGES).read_bytes()).splitlines()]
-    weights = {
-        x["id"].split("/", 2)[2]: x["training"]["checkpoint_sha256"]
-        for x in lines
-        if "/one/" in x["id"] and x["kind"] == "train"
-    }
-    assert weights
     by_model = {
         x["id"].replace("/one/", "/two/"): x["training"]["checkpoint_sha256"]
         for x in lines
         if "/one/" in x["id"] and x["kind"] == "train"
     }
+    assert by_model
     stages(
         lambda found: (
             [x["training"].update(checkpoint_sha256=by_model[x["id"]]) for x in found if x["id"] in by_model] and None
@@ -570,6 +565,10 @@ def test_runs_are_not_submitted_twice_under_two_names(tmp_path, capsys) -> None:
     assert rlvr_bench(["leaderboard", "check", *map(str, folders)]) == 1
     out = capsys.readouterr().out
     assert "it brings trainings of one--micro--" in out
+    assert rlvr_bench(["leaderboard", "check", "--json", *map(str, folders)]) == 1
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["holds"] for one in said] == [True, False]
+    assert "it brings trainings of one--micro--" in said[1]["fault"]
 
 
 def test_one_submission_that_breaks_the_referee_does_not_hide_the_others(good, copy, capsys, monkeypatch) -> None:
