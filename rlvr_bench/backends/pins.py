@@ -101,7 +101,6 @@ def freeze(suite: Suite, cards: Sequence[Card], book: Book) -> Frozen:
 
     A fault is kept, and what it is about stays as it is: a plan can be looked at without a network or access.
     """
-    wanted = [*(task.problems for task in suite.tasks), suite.training_problems]
 
     def tried(pin: Callable[[T], T], value: T) -> tuple[T, EnvironmentFaultError | None]:
         try:
@@ -111,7 +110,7 @@ def freeze(suite: Suite, cards: Sequence[Card], book: Book) -> Frozen:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         some_cards = pool.map(lambda card: tried(lambda c: models.pinned(c, book.look_up), card), cards)
-        some_sets = list(pool.map(lambda p: tried(lambda q: sources.pinned(q, book.look_up), p), wanted))
+        some_sets = list(pool.map(lambda p: tried(lambda q: sources.pinned(q, book.look_up), p), suite.problem_sets))
         pairs = list(some_cards)
     pinned_cards, found = [card for card, _ in pairs], [problems for problems, _ in some_sets]
     faults = [fault for _, fault in (*pairs, *some_sets) if fault is not None]
@@ -189,7 +188,7 @@ def _state(path: Path) -> str:
 
 def fetch_problems(suite: Suite) -> None:
     """Bring the files of all problems to this machine. Raises what the hub raises."""
-    for problems in (*(task.problems for task in suite.tasks), suite.training_problems):
+    for problems in suite.problem_sets:
         sources.fetch(problems)
 
 

@@ -133,8 +133,9 @@ def _frozen(planned: "Planned") -> list[tuple[str, str]]:
 
     made = planned.plan
     hub = [card for card in made.cards if isinstance(card.weights, HubWeights)]
-    wanted = [*(task.problems for task in made.suite.tasks), made.suite.training_problems]
-    sets = {p.pin.data.name if p.pin.data else str(p.arguments["path"]): p.pin for p in wanted if p.pin}
+    sets = {
+        p.pin.data.name if p.pin.data else str(p.arguments["path"]): p.pin for p in made.suite.problem_sets if p.pin
+    }
     lines = []
     if hub:
         known = [

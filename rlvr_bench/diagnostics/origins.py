@@ -15,8 +15,7 @@ def origins(plan: Plan, trainings: Iterable[Training]) -> tuple[str, ...]:
     for card in plan.cards:
         if isinstance(card.weights, HubWeights):
             found.append(f"{card.name}: {card.weights.repository} at {card.weights.commit}")
-    wanted = [*(task.problems for task in plan.suite.tasks), plan.suite.training_problems]
-    for problems in wanted:
+    for problems in plan.suite.problem_sets:
         pin = problems.pin
         if pin is None:
             continue

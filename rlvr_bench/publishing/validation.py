@@ -198,7 +198,7 @@ def _official(suite: Suite) -> Suite:
         raise RefusedError(f"version {suite.version} of suite {suite.name} is not the present one, {own.version}")
     if _unpinned(suite) != _unpinned(own):
         raise RefusedError(f"suite {suite.name} was changed: {_first_difference(_unpinned(suite), _unpinned(own))}")
-    for problems in (*(task.problems for task in suite.tasks), suite.training_problems):
+    for problems in suite.problem_sets:
         _pinned(problems)
     return own
 

@@ -198,6 +198,11 @@ class Suite(Frozen):
     label_problems: int | None = Field(default=None, ge=2)
     rule: Rule = Rule()
 
+    @property
+    def problem_sets(self) -> tuple[ProblemSet, ...]:
+        """The problems of every task, in their order, and last those of the training."""
+        return (*(task.problems for task in self.tasks), self.training_problems)
+
     @model_validator(mode="after")
     def _consistent(self) -> "Suite":
         if not any(task.deciding for task in self.tasks):
