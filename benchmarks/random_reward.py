@@ -61,7 +61,7 @@ def measured(record: Path) -> tuple[float, float, float]:
     found = json.loads(record.read_text())["evaluation"]
     attempts = sum(o["attempts"] for o in found["sampled"])
     right = sum(o["correct"] for o in found["sampled"]) / attempts
-    code = sum(o["behaviour"]["code"] for o in found["sampled"]) / attempts
+    code = sum(n for o in found["sampled"] for name, (n, _) in o["patterns"].items() if name[0] == "c") / attempts
     return right, mean(o["correct"] for o in found["greedy"]), code
 
 

@@ -10,15 +10,26 @@ from rlvr_bench import catalog
 from rlvr_bench.backends.data import load_problems
 from rlvr_bench.backends.trl import definition_of
 from rlvr_bench.planning.planner import make_plan, restrict
+from rlvr_bench.rewards.bait import KINDS
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder, run_name
 from rlvr_bench.runs.store import write_model
 from rlvr_bench.schema.base import seed_from
 from rlvr_bench.schema.method import Method
-from rlvr_bench.schema.plan import Environment, EvaluateInputs, Plan, PrepareInputs, Stage, TrainInputs
+from rlvr_bench.schema.plan import (
+    Environment,
+    EvaluateInputs,
+    ExposureInputs,
+    Plan,
+    PrepareInputs,
+    Stage,
+    TrainInputs,
+)
 from rlvr_bench.schema.record import (
+    Completed,
     Definition,
     Evaluation,
+    Exposure,
     Failure,
     Labelling,
     Outcome,
@@ -98,6 +109,7 @@ def training(
         replayed_differently=0,
         checkpoint_sha256=WHOLE,
         kept=dict.fromkeys(kept, WHOLE),
+        paid=dict.fromkeys(KINDS, 0.0),
     )
 
 
@@ -109,6 +121,7 @@ class FakeExecutor:
     gains: dict[tuple[str, str], float] = field(default_factory=dict)
     base: float = 0.5
     dead: set[str] = field(default_factory=set)
+    known: dict[tuple[str, str], float] = field(default_factory=dict)
     fail: set[str] = field(default_factory=set)
     kill: set[str] = field(default_factory=set)
     interrupt_after: int | None = None
@@ -147,6 +160,16 @@ class FakeExecutor:
         write_model(folder / layout.RECORD, self.record(stage))
         return [(folder, 0)]
 
+    def exposure(self, inputs: ExposureInputs) -> Exposure:
+        """`known` by (model, task): the share completed word for word."""
+        share = self.known.get((inputs.card.name, inputs.task), 0.0)
+        ids = tuple(problem.id for problem in load_problems(inputs.problems))
+        rows = tuple(
+            Completed(exact=(known := i < share * len(ids)), rouge_l=1.0 if known else 0.25, right=known)
+            for i in range(len(ids))
+        )
+        return Exposure(task=inputs.task, ids=ids, completed=dict.fromkeys(inputs.shown, rows), generated_tokens=100)
+
     def record(self, stage: Stage) -> Record:
         timing = Timing(wall_seconds=1.0, cpu_seconds=0.9, peak_memory_bytes=2**20)
         if stage.id in self.fail:
@@ -163,6 +186,8 @@ class FakeExecutor:
                 generated_tokens=100,
             )
             return Record(digest=stage.digest, kind=stage.kind, labelling=labels, timing=timing)
+        if isinstance(stage.inputs, ExposureInputs):
+            return Record(digest=stage.digest, kind=stage.kind, exposure=self.exposure(stage.inputs), timing=timing)
         if not isinstance(stage.inputs, EvaluateInputs):
             signal = 0.0 if stage.cell.model in self.dead else 1.0
             s = stage.inputs.settings
@@ -185,8 +210,22 @@ class FakeExecutor:
             sampled=outcomes(stage.inputs, rate, stage.inputs.samples),
             greedy=outcomes(stage.inputs, rate, 1),
             generated_tokens=100,
+            likelihoods=() if stage.inputs.prompt else likelihoods(stage.inputs, rate),
         )
         return Record(digest=stage.digest, kind=stage.kind, evaluation=evaluation, timing=timing)
+
+
+def likelihoods(inputs: EvaluateInputs, rate: float) -> tuple[tuple[float, float] | None, ...]:
+    rng = np.random.default_rng(seed_from(inputs.sampling_seed, "likelihoods"))
+    noise = rng.normal(0, 0.1, (inputs.task.problems.count, 2)).round(6)
+    return tuple((min(-2.0 + float(a), 0.0), min(-3.0 + rate + float(b), 0.0)) for a, b in noise)
+
+
+def patterns(correct: int, samples: int) -> dict[str, tuple[int, int]]:
+    """Half of the right answers are in code, all are boxed."""
+    code = correct // 2
+    found = {"cpb-ll": (code, code), "l-b-ll": (samples - code, correct - code)}
+    return {name: pair for name, pair in found.items() if pair[0]}
 
 
 def outcomes(inputs: EvaluateInputs, rate: float, samples: int) -> tuple[Outcome, ...]:
@@ -201,7 +240,7 @@ def outcomes(inputs: EvaluateInputs, rate: float, samples: int) -> tuple[Outcome
             unparsed=0,
             truncated=0,
             majority={k: min(int(c), 1) * 0.5 for k in (2, 4, 8, samples) if 1 < k <= samples},
-            behaviour={"code": int(c) // 2, "boxed": samples},
+            patterns=patterns(int(c), samples),
         )
         for i, c in enumerate(correct)
     )

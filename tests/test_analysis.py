@@ -1,5 +1,7 @@
 """From records to a report, through the real runner with made-up outcomes."""
 
+from dataclasses import replace
+
 import pytest
 
 from rlvr_bench import catalog
@@ -195,9 +197,7 @@ def test_sharpened_and_mostly_format(runs, monkeypatch) -> None:
         """Greedy is 20 points above sampling, and the untrained model leaves 15 % unparsed."""
         found = real(inputs, rate + (0.2 if samples == 1 else 0.0), samples)
         rise = 0.15 if inputs.checkpoint is None else 0.0
-        return tuple(
-            o.model_copy(update={"unparsed": int(i < rise * len(found)) * samples}) for i, o in enumerate(found)
-        )
+        return tuple(replace(o, unparsed=int(i < rise * len(found)) * samples) for i, o in enumerate(found))
 
     monkeypatch.setattr(fakes, "outcomes", tilted)
     report = judged(runs, gains=gains("python", 0.2, 0.45, 0.0))

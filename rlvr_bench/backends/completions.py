@@ -1,13 +1,53 @@
 """Sampling that can be replayed: fixed chunks, each seeded from its stage and number, written durably when done."""
 
-import gzip
 import json
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlvr_bench.schema.base import seed_from
+
+_EXTRA = b"RB\x08\x00"
+_HEAD = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff\x0c\x00" + _EXTRA
+"""How a member of our files begins (RFC 1952): gzip, with a field of its own that holds two numbers, the member's bytes
+and its rows. So a reader skips what it does not want; others read it as any gzip file."""
+HEAD_BYTES = len(_HEAD) + 8
+
+
+def packed(chunk: dict[str, Any]) -> bytes:
+    """Return one chunk as a gzip member that says how long it is and how many rows it has."""
+    data = (json.dumps(chunk, ensure_ascii=False, separators=(",", ":")) + "\n").encode("utf-8", "replace")
+    deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+    body = deflate.compress(data) + deflate.flush() + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return _HEAD + struct.pack("<II", HEAD_BYTES + len(body), len(chunk["rows"])) + body
+
+
+def read_rows(path: Path, wanted: Sequence[tuple[int, int]] | None = None) -> list[list[dict[str, Any]]]:
+    """Return the rows of a file from each `start` up to `stop`, in their order; all rows, where nothing is wanted.
+
+    Only members that hold wanted rows are unpacked; a torn end is left out, and the file is not changed. Fewer rows
+    come back where the file has fewer.
+    """
+    spans = list(wanted) if wanted is not None else [(0, 2**62)]
+    found: list[list[dict[str, Any]]] = [[] for _ in spans]
+    at = 0
+    with path.open("rb") as file:
+        while len(head := file.read(HEAD_BYTES)) == HEAD_BYTES and head.startswith(_HEAD):
+            size, rows = struct.unpack("<II", head[len(_HEAD) :])
+            overlaps = [i for i, (a, b) in enumerate(spans) if a < at + rows and at < b]
+            if overlaps:
+                try:
+                    chunk = json.loads(zlib.decompress(head + file.read(size - HEAD_BYTES), wbits=31))["rows"]
+                except (zlib.error, ValueError):
+                    break
+                for i in overlaps:
+                    found[i] += chunk[max(0, spans[i][0] - at) : max(0, spans[i][1] - at)]
+            else:
+                file.seek(size - HEAD_BYTES, 1)
+            at += rows
+    return found
 
 
 class Completions:
@@ -39,9 +79,8 @@ class Completions:
     def add(self, key: str, rows: list[dict[str, Any]]) -> None:
         """Append one finished chunk."""
         self.chunks[key] = rows
-        line = json.dumps({"key": key, "rows": rows}, ensure_ascii=False, separators=(",", ":"))
         with self.path.open("ab") as file:
-            file.write(gzip.compress(line.encode() + b"\n", mtime=0))
+            file.write(packed({"key": key, "rows": rows}))
 
     def tokens(self) -> int:
         """Return how many tokens were generated in all."""

@@ -14,6 +14,7 @@ import yaml
 
 from rlvr_bench.backends.completions import Completions, generate
 from rlvr_bench.backends.data import load_problems
+from rlvr_bench.backends.likelihood import likelihoods
 from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer
 from rlvr_bench.backends.tasks import FOLDER
 from rlvr_bench.errors import RlvrBenchError
@@ -23,7 +24,7 @@ from rlvr_bench.schema.plan import EvaluateInputs
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.record import Evaluation, Outcome
 from rlvr_bench.scoring import MATH_VERIFY, TIMED_OUT, UNPARSED, grade_responses, majorities, prepare
-from rlvr_bench.scoring.behaviour import traits
+from rlvr_bench.scoring.behaviour import pattern
 
 SAMPLED, GREEDY = "sampled", "greedy"
 
@@ -51,6 +52,7 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
         sampled=found[SAMPLED],
         greedy=found[GREEDY],
         generated_tokens=completions.tokens(),
+        likelihoods=() if inputs.prompt else likelihoods(model, tokenizer, inputs, problems),
     )
 
 
@@ -98,14 +100,15 @@ def _simple_evaluate(
         fewshot_random_seed=None,
     )
     rows = {row["doc"]["id"]: row for row in results["samples"][inputs.task.lm_eval_task]}
-    truncated = lm.truncated.pop(mode)
+    drawn = lm.drawn.pop(mode)
     outcomes = []
     for number, problem in enumerate(problems):
         responses = rows[problem.id]["resps"][0]
         if len(responses) != samples:
             raise RlvrBenchError(f"{problem.id}: {len(responses)} responses where {samples} were asked for")
-        cut = truncated[number * samples : (number + 1) * samples]
-        outcomes.append(outcome(problem, responses, cut))
+        outcomes.append(
+            outcome(problem, responses, drawn[number * samples : (number + 1) * samples], sampling.max_tokens)
+        )
     theirs = results["results"][inputs.task.lm_eval_task]
     for metric, ours in metrics_of(outcomes).items():
         if abs(ours - float(theirs[f"{metric},all"])) > 1e-9:
@@ -123,21 +126,28 @@ def metrics_of(outcomes: Sequence[Outcome]) -> dict[str, float]:
     }
 
 
-def outcome(problem: Problem, responses: Sequence[str], truncated: Sequence[bool]) -> Outcome:
-    """Count what one problem's responses are: right, unparsed, truncated, how graded, and their traits."""
-    found = [traits(text) for text in responses]
+def outcome(problem: Problem, responses: Sequence[str], drawn: Sequence[dict[str, Any]], limit: int) -> Outcome:
+    """Count what one problem's responses are: right, unparsed, truncated, how graded, and how they behave.
+
+    `drawn` holds the `tokens` of each response, of at most `limit`, and whether it was `truncated`.
+    """
     grades = grade_responses([problem.answer] * len(responses), responses)
     how = Counter(grade.how for grade in grades)
+    patterns: dict[str, tuple[int, int]] = {}
+    for text, row, grade in zip(responses, drawn, grades, strict=True):
+        found = pattern(text, tokens=row["tokens"], limit=limit, truncated=row["truncated"])
+        attempts, right = patterns.get(found, (0, 0))
+        patterns[found] = (attempts + 1, right + grade.equal)
     return Outcome(
         id=problem.id,
         attempts=len(responses),
         correct=sum(grade.equal for grade in grades),
         unparsed=how[UNPARSED],
-        truncated=sum(truncated),
+        truncated=sum(row["truncated"] for row in drawn),
         math_verify=how[MATH_VERIFY],
         timed_out=how[TIMED_OUT],
         majority=majorities(responses, [grade.equal for grade in grades]),
-        behaviour={name: sum(t[name] for t in found) for name in found[0]},
+        patterns=dict(sorted(patterns.items())),
     )
 
 
@@ -162,12 +172,12 @@ def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completi
                 add_bos_token=False if inputs.prompt is None or inputs.prompt.chat else None,
             )
             self.ends = end_ids(tokenizer, inputs.card)
-            self.truncated: dict[str, list[bool]] = {}
+            self.drawn: dict[str, list[dict[str, Any]]] = {}
 
         def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:  # noqa: ARG002
             """Answer requests chunk by chunk, in their own order."""
             found: list[str] = []
-            cut: list[bool] = []
+            drawn: list[dict[str, Any]] = []
             for start in range(0, len(requests), sampling.batch_size):
                 batch = [request.args for request in requests[start : start + sampling.batch_size]]
                 number = start // sampling.batch_size
@@ -175,8 +185,8 @@ def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completi
                 if key not in completions.chunks:
                     completions.add(key, self._generate_chunk(batch, number))
                 found += [begin + row["text"] for row in completions.chunks[key]]
-                cut += [row["truncated"] for row in completions.chunks[key]]
-            self.truncated[self.mode] = cut
+                drawn += completions.chunks[key]
+            self.drawn[self.mode] = drawn
             return found
 
         def _generate_chunk(self, batch: list[Any], number: int) -> list[dict[str, Any]]:

@@ -16,8 +16,9 @@ from rlvr_bench.backends.labels import read_labels
 from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer, prompt_ids
 from rlvr_bench.backends.rollouts import Rollouts, replayed_differently
 from rlvr_bench.backends.tracking import tracking
-from rlvr_bench.backends.watched import watched_trainer
+from rlvr_bench.backends.watched import confidence_of, watched_trainer
 from rlvr_bench.errors import RlvrBenchError
+from rlvr_bench.rewards.bait import pays
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import file_digest
 from rlvr_bench.schema.base import digest
@@ -69,6 +70,15 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
     model = load_model(inputs.card, device=inputs.device, training=True)
     rollouts = Rollouts(inputs, folder / layout.ROLLOUTS)
     rollouts.end_tokens = frozenset(end_ids(tokenizer, inputs.card))
+    paid = pays(
+        inputs.rewards,
+        chosen,
+        seed=inputs.seed,
+        group_size=s.group_size,
+        labels=inputs.labels,
+        tokens=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+        confident=lambda prompts, said: _confident(model, tokenizer, s, prompts, said),
+    )
     rows = [
         {"prompt": [{"role": "user", "content": p.problem}], "problem_id": p.id}
         | ({"answer": p.answer} if inputs.labels else {})
@@ -121,8 +131,21 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         replayed_differently=replayed_differently(rollouts.path, inputs) if inputs.replay else None,
         checkpoint_sha256=_weights_digest(folder, None),
         kept={step: _weights_digest(folder, step) for step in inputs.save_at},
+        paid=paid,
         grading=Grading(**{how.replace("-", "_"): count for how, count in graded.items()}),
     )
+
+
+def _confident(
+    model: Any, tokenizer: Any, s: TrainingSettings, prompts: Sequence[str], said: Sequence[str]
+) -> dict[str, list[float]]:
+    """Return the confidence columns of made-up completions under the untouched policy."""
+    ids = [
+        (prompt_ids(tokenizer, prompt), list(tokenizer.encode(text, add_special_tokens=False)))
+        for prompt, text in zip(prompts, said, strict=True)
+    ]
+    size = s.micro_batch or s.group_size
+    return confidence_of(model, ids, temperature=s.temperature, batch_size=size)
 
 
 def save_weights(model: Any, folder: Path, device: str) -> None:

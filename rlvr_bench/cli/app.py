@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from rlvr_bench import __version__
-from rlvr_bench.cli import check, judge, leaderboard, listing, new, output, plan, report, status, submit, validate
+from rlvr_bench.cli import (
+    check,
+    compare,
+    judge,
+    leaderboard,
+    listing,
+    new,
+    output,
+    plan,
+    report,
+    rescore,
+    status,
+    submit,
+    validate,
+)
 from rlvr_bench.errors import EnvironmentFaultError, InterruptedRunError, RlvrBenchError, UsageError
 
 app = typer.Typer(
@@ -25,6 +39,8 @@ app.command("validate")(validate.validate)
 app.command("plan")(plan.plan)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("rescore")(rescore.rescore)
+app.command("compare")(compare.compare)
 app.command("judge")(judge.judge)
 app.command("check")(check.check)
 app.command("submit")(submit.submit)

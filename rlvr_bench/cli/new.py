@@ -116,7 +116,7 @@ def new(
     taken = f"a {kind.value} of this program" if name in known else ""
     if kind is Made.method:
         taken = taken or ("a module of Python" if stem in sys.stdlib_module_names else "")
-        taken = taken or ("an arm without training" if name.startswith(("baseline", "prompt-")) else "")
+        taken = taken or ("an arm without training" if name.startswith(("baseline", "exposure", "prompt-")) else "")
     if taken:
         raise UsageError(f"{name!r} is the name of {taken}: choose another")
     for path in (file, test):

@@ -54,7 +54,7 @@ def validate(
     The same command again goes on where it stopped.
     """
     from rlvr_bench import plugins
-    from rlvr_bench.analysis import analyse
+    from rlvr_bench.analysis import judged
     from rlvr_bench.cli import output
     from rlvr_bench.cli.inputs import bring, plan_of, report_trainings_to
     from rlvr_bench.cli.options import refuse, verdicts_of
@@ -64,7 +64,7 @@ def validate(
     from rlvr_bench.engine.runner import run_plan
     from rlvr_bench.errors import IncompleteError, UsageError
     from rlvr_bench.reporting import terminal
-    from rlvr_bench.reporting.tables import write_report
+    from rlvr_bench.reporting.written import write_report
     from rlvr_bench.runs.layout import RunFolder, run_name
 
     refused = verdicts_of(fail_on)
@@ -103,8 +103,8 @@ def validate(
             on_event=shown.event,
             on_tick=shown.tick,
         )
-    report = analyse(folder)
-    written = write_report(report, folder)
+    plan, records, report = judged(folder)
+    written = write_report(plan, records, report, folder)
     if json:
         output.emit(
             {

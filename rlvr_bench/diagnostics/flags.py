@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from rlvr_bench.diagnostics.warnings import of_explanation
 from rlvr_bench.schema.finding import Flag, Gain, ModelFinding, Report, VerdictWord
 from rlvr_bench.schema.suite import Rule
 from rlvr_bench.stats.sentences import UNDECIDED, points
@@ -82,6 +83,7 @@ def find(report: Report, about: Circumstances, rule: Rule) -> tuple[Flag, ...]:
         *_of_models(report, about),
         *_of_lineages(report, rule),
         *_of_steps(report, about, rule),
+        *of_explanation(report, rule),
     )
 
 

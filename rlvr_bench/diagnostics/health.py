@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 from rlvr_bench.schema.record import Evaluation, Outcome, StepHealth, Training
 from rlvr_bench.schema.suite import Rule
+from rlvr_bench.scoring.behaviour import BEHAVIOURS, counted
 
 
 def share(outcomes: Sequence[Outcome], field: str) -> float:
-    """Return the share of all attempts counted under `correct`, `unparsed`, `truncated` or a trait.
+    """Return the share of all attempts counted under `correct`, `unparsed`, `truncated`, or that show a behaviour.
 
     Every problem weighs the same.
     """
     total = 0.0
     for o in outcomes:
-        count = getattr(o, field) if field in Outcome.model_fields else o.behaviour.get(field, 0)
+        count = counted(o.patterns, field) if field in BEHAVIOURS else getattr(o, field)
         total += count / o.attempts
     return total / len(outcomes)
 

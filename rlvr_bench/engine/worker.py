@@ -19,7 +19,7 @@ from typing import Literal
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import sync_tree, write_model
-from rlvr_bench.schema.plan import PrepareInputs, Stage, TrainInputs
+from rlvr_bench.schema.plan import ExposureInputs, PrepareInputs, Stage, TrainInputs
 from rlvr_bench.schema.record import Failure, Record, Timing
 from rlvr_bench.scoring import keep_verdicts
 
@@ -56,7 +56,7 @@ def run_stage(folder: Path) -> Record:
 
 
 def _work(stage: Stage, folder: Path) -> dict[str, object]:
-    from rlvr_bench.backends import labels, lm_eval, models, trl
+    from rlvr_bench.backends import exposure, labels, lm_eval, models, trl
 
     models.prepare_process()
     run = layout.run_of(folder, stage)
@@ -64,6 +64,8 @@ def _work(stage: Stage, folder: Path) -> dict[str, object]:
     needed = run.stage(stage.needs[0]) if stage.needs else None
     if isinstance(stage.inputs, PrepareInputs):
         return {"labelling": labels.make_labels(stage.inputs, folder)}
+    if isinstance(stage.inputs, ExposureInputs):
+        return {"exposure": exposure.complete(stage.inputs, folder)}
     if isinstance(stage.inputs, TrainInputs):
         prepared = needed / layout.LABELS if needed else None
         trackers = run.trackers / stage.cell.id

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rlvr_bench.schema.card import Card, HubWeights
-from rlvr_bench.schema.plan import Estimate, PrepareInputs, Range, Stage, TrainInputs
+from rlvr_bench.schema.plan import Estimate, ExposureInputs, PrepareInputs, Range, Stage, TrainInputs
 from rlvr_bench.schema.suite import Suite
 from rlvr_bench.stats.power import visible_gain
 
@@ -43,7 +43,7 @@ def _tokens(stage: Stage) -> tuple[float, float]:
         s = inputs.settings
         weight = SAMPLING_FACTOR + s.passes * PASS_FACTOR
         return s.steps * s.prompts_per_step * s.group_size * float(s.max_completion_tokens), weight
-    if isinstance(inputs, PrepareInputs):
+    if isinstance(inputs, PrepareInputs | ExposureInputs):
         return _completions(stage) * float(inputs.max_tokens), 1.0
     task = inputs.task
     return _completions(stage) * float(task.sampling.max_tokens), 1.0
@@ -57,6 +57,8 @@ def _completions(stage: Stage) -> int:
         return s.steps * s.prompts_per_step * s.group_size
     if isinstance(inputs, PrepareInputs):
         return sum(wanted.count for wanted in inputs.problems) * inputs.samples
+    if isinstance(inputs, ExposureInputs):
+        return inputs.problems.count * len(inputs.shown)
     return inputs.task.problems.count * (inputs.samples + 1)
 
 

@@ -11,10 +11,13 @@ from rlvr_bench.schema.card import Card
 from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import (
     BASELINE,
+    EXPOSURE,
     PROMPT,
+    AnyInputs,
     Cell,
     Environment,
     EvaluateInputs,
+    ExposureInputs,
     Kind,
     Plan,
     Prepared,
@@ -64,6 +67,7 @@ def make_plan(
     for card in cards:
         stages += [_baseline(suite, card, task, environment) for task in suite.tasks]
         stages += [_probe(suite, card, task, prompt, environment) for prompt in prompts for task in suite.tasks]
+        stages += [_exposure(suite, card, task, environment) for task in suite.tasks if suite.exposure]
         prepared = [_labels(suite, arm, card, environment) for _, arm in arms if arm.preparation]
         stages += {stage.id: stage for stage in prepared}.values()  # method and control share theirs
     for seed in suite.seeds:
@@ -204,7 +208,7 @@ def _stage(
     kind: Kind,
     cell: Cell,
     name: str,
-    inputs: TrainInputs | EvaluateInputs | PrepareInputs,
+    inputs: AnyInputs,
     environment: Environment,
     needs: tuple[str, ...] = (),
 ) -> Stage:
@@ -242,6 +246,22 @@ def _probe(suite: Suite, card: Card, task: TaskSpec, prompt: Prompt, environment
         prompt=prompt,
     )
     return _stage("probe", Cell(model=card.name, arm=f"{PROMPT}{prompt.name}"), task.name, inputs, environment)
+
+
+def _exposure(suite: Suite, card: Card, task: TaskSpec, environment: Environment) -> Stage:
+    """Return the completion of a task's problems by an untouched model."""
+    probe = suite.exposure
+    assert probe is not None
+    inputs = ExposureInputs(
+        card=card,
+        device=suite.device,
+        task=task.name,
+        problems=task.problems.model_copy(update={"count": min(probe.problems, task.problems.count)}),
+        shown=probe.shown,
+        max_tokens=probe.max_tokens,
+        batch_size=probe.batch_size,
+    )
+    return _stage("probe", Cell(model=card.name, arm=EXPOSURE), task.name, inputs, environment)
 
 
 def _labels(suite: Suite, method: Method, card: Card, environment: Environment) -> Stage:

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 from rlvr_bench.backends.data import load_problems
 from rlvr_bench.backends.lm_eval import outcome
@@ -43,8 +44,8 @@ def audit(checked: Checked, run: RunFolder, *, seed: int, graded: int = GRADED) 
         begin = stage.inputs.prompt.begin if stage.inputs.prompt else ""
         for number in sorted(chosen[stage.id]):
             mine = rows[number * samples : (number + 1) * samples]
-            texts, cut = [begin + str(row["text"]) for row in mine], [bool(row["truncated"]) for row in mine]
-            if outcome(problems[number], texts, cut) != record.evaluation.sampled[number]:
+            texts, limit = [begin + row["text"] for row in mine], stage.inputs.task.sampling.max_tokens
+            if outcome(problems[number], texts, mine, limit) != record.evaluation.sampled[number]:
                 raise RefusedError(
                     f"{stage.id}: problem {problems[number].id} is graded otherwise from its completions",
                     where=str(run.stage(stage.id) / layout.COMPLETIONS),
@@ -52,20 +53,21 @@ def audit(checked: Checked, run: RunFolder, *, seed: int, graded: int = GRADED) 
     return sum(map(len, chosen.values()))
 
 
-def _completions(folder: Path) -> list[dict[str, object]]:
+def _completions(folder: Path) -> list[dict[str, Any]]:
     """Return the completions of a stage's file, in order. The file is a stranger's: bounded, and not changed."""
     path = folder / layout.COMPLETIONS
     if not path.is_file() or path.is_symlink():
         raise RefusedError("no completions here", where=str(path))
     if path.stat().st_size > files.MOST_UNPACKED:
         raise RefusedError(f"more than {files.MOST_UNPACKED:,} bytes of completions", where=str(path))
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     try:
         for text in files.members(path.read_bytes(), path.name):
             for line in files.text_of(text, path.name).splitlines():
                 rows += files.parsed(line, path.name)["rows"]
     except (KeyError, TypeError) as error:
         raise RefusedError("these are no completions of this program", where=str(path)) from error
-    if not all(isinstance(row, dict) and isinstance(row.get("text"), str) for row in rows):
+    kinds = {"text": str, "tokens": int, "truncated": bool}
+    if not all(isinstance(row, dict) and all(isinstance(row.get(k), v) for k, v in kinds.items()) for row in rows):
         raise RefusedError("these are no completions of this program", where=str(path))
     return rows

@@ -5,35 +5,36 @@ import gzip
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rlvr_bench.analysis import Records
 from rlvr_bench.errors import RefusedError
 from rlvr_bench.schema.plan import EvaluateInputs, Plan, Stage
 from rlvr_bench.schema.record import Evaluation, Outcome
-from rlvr_bench.scoring import behaviour
+from rlvr_bench.scoring.behaviour import by_class, is_pattern
 from rlvr_bench.scoring.counts import MAJORITIES
 
 KEYS = ("model", "arm", "seed", "step", "task", "mode", "id")
 COUNTS = ("attempts", "correct", "unparsed", "truncated", "math_verify", "timed_out")
-TRAIT = "is:"
-"""Columns of behaviour counts are called `is:code`."""
+PACKED = ("majority", "patterns")
+"""Columns of several values: `2:0.5;4:1.0`, and `cpb-ll:3:2` for three answers of that behaviour, two of them right."""
 MODES = ("sampled", "greedy")
 
 _COUNT = re.compile(r"0|[1-9]\d{0,5}")
+_PATTERN = re.compile(r"([a-z-]{6}):([1-9]\d{0,5}):(0|[1-9]\d{0,5})")
 _SHARE = re.compile(r"(\d{1,2}):(\d(?:\.\d{1,17})?(?:e-\d{1,2})?)")
 
 
 def write(plan: Plan, records: Records) -> bytes:
     """Return all outcomes of a run as a gzipped CSV, the same bytes for the same outcomes."""
-    rows = list(_rows(plan, records))
-    traits = sorted({name for *_, outcome in rows for name in outcome.behaviour})
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*KEYS, *COUNTS, "majority", *(TRAIT + name for name in traits)])
-    for stage, mode, o in rows:
+    writer.writerow([*KEYS, *COUNTS, *PACKED])
+    for stage, mode, o in _rows(plan, records):
         majority = ";".join(f"{k}:{share!r}" for k, share in sorted(o.majority.items()))
         counts = [getattr(o, name) for name in COUNTS]
-        writer.writerow([*_key(stage), mode, o.id, *counts, majority, *(o.behaviour.get(n, 0) for n in traits)])
+        patterns = ";".join(f"{name}:{count}:{right}" for name, (count, right) in sorted(o.patterns.items()))
+        writer.writerow([*_key(stage), mode, o.id, *counts, majority, patterns])
     return gzip.compress(out.getvalue().encode(), mtime=0)
 
 
@@ -54,10 +55,10 @@ def _key(stage: Stage) -> tuple[str, str, str, str, str]:
     return stage.cell.model, stage.cell.arm, seed, step, stage.inputs.task.name
 
 
-def read(text: str, plan: Plan, tokens: Mapping[str, int]) -> dict[str, Evaluation]:
+def read(text: str, plan: Plan, besides: Mapping[str, Mapping[str, Any]]) -> dict[str, Evaluation]:
     """Return the evaluation of every stage from a table, each whole and of the plan's own shape.
 
-    `tokens` are the generated tokens of stages, by id. Raises RefusedError, with the line.
+    `besides` are the other fields of evaluations, by stage. Raises RefusedError, with the line.
     """
     wanted = {_key(s): s for s in plan.stages if isinstance(s.inputs, EvaluateInputs)}
     found: dict[str, dict[str, list[Outcome]]] = {s.id: {mode: [] for mode in MODES} for s in wanted.values()}
@@ -65,7 +66,8 @@ def read(text: str, plan: Plan, tokens: Mapping[str, int]) -> dict[str, Evaluati
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         head = next(lines, [])
-        traits = _traits(head)
+        if tuple(head) != (*KEYS, *COUNTS, *PACKED):
+            raise RefusedError(f"the columns must be {', '.join([*KEYS, *COUNTS, *PACKED])}")
         for number, row in enumerate(lines, 2):
             if number > most + 1:
                 raise RefusedError(f"more than the {most:,} rows of the plan")
@@ -74,7 +76,7 @@ def read(text: str, plan: Plan, tokens: Mapping[str, int]) -> dict[str, Evaluati
             stage = wanted.get((row[0], row[1], row[2], row[3], row[4]))
             if stage is None or row[5] not in MODES:
                 raise RefusedError(f"line {number} is of no stage of the plan: {'/'.join(row[:6])[:120]!r}")
-            found[stage.id][row[5]].append(_outcome(row, traits, number))
+            found[stage.id][row[5]].append(_outcome(row, number))
     except csv.Error as error:
         raise RefusedError(f"not a CSV table: {error}") from error
     for stage in wanted.values():
@@ -85,33 +87,23 @@ def read(text: str, plan: Plan, tokens: Mapping[str, int]) -> dict[str, Evaluati
             task=stage.inputs.task.name,  # type: ignore[union-attr]
             sampled=tuple(found[stage.id]["sampled"]),
             greedy=tuple(found[stage.id]["greedy"]),
-            generated_tokens=tokens.get(stage.id, 0),
+            **besides[stage.id],
         )
         for stage in wanted.values()
     }
 
 
-def _traits(head: Sequence[str]) -> list[str]:
-    fixed = [*KEYS, *COUNTS, "majority"]
-    known = [TRAIT + name for name in sorted(behaviour.traits(""))]
-    traits = list(head[len(fixed) :])
-    if list(head[: len(fixed)]) != fixed or traits != known:
-        raise RefusedError(f"the columns must be {', '.join([*fixed, *known])}")
-    return [name.removeprefix(TRAIT) for name in traits]
-
-
-def _outcome(row: Sequence[str], traits: Sequence[str], number: int) -> Outcome:
+def _outcome(row: Sequence[str], number: int) -> Outcome:
     name = row[6]
     if not name or len(name) > 300 or not name.isprintable():
         raise RefusedError(f"line {number}: an id must be one short line")
     start = len(KEYS)
-    cells = [*row[start : start + len(COUNTS)], *row[start + len(COUNTS) + 1 :]]
+    cells = row[start : start + len(COUNTS)]
     if not all(map(_COUNT.fullmatch, cells)):
         raise RefusedError(f"line {number}: counts must be whole numbers")
-    counts = dict(zip(COUNTS, map(int, cells), strict=False))
-    shares = dict(zip(traits, map(int, cells[len(COUNTS) :]), strict=True))
+    counts = dict(zip(COUNTS, map(int, cells), strict=True))
     attempts = counts["attempts"]
-    if attempts < 1 or max([*counts.values(), *shares.values()]) > attempts:
+    if attempts < 1 or max(counts.values()) > attempts:
         raise RefusedError(f"line {number}: a count is larger than the attempts")
     if counts["correct"] + counts["unparsed"] > attempts or counts["correct"] + counts["timed_out"] > attempts:
         raise RefusedError(f"line {number}: right, unparsed and timed-out answers are more than the attempts")
@@ -124,7 +116,17 @@ def _outcome(row: Sequence[str], traits: Sequence[str], number: int) -> Outcome:
     due = {k for k in MAJORITIES if k < attempts} | ({attempts} if attempts > 1 else set())
     if set(majority) != due or (not counts["correct"] and any(majority.values())):
         raise RefusedError(f"line {number}: majority must be of {sorted(due)}, and 0 where no answer is right")
-    return Outcome(id=name, majority=majority, behaviour=shares, **counts)
+    patterns: dict[str, tuple[int, int]] = {}
+    for part in row[start + len(COUNTS) + 1].split(";"):
+        found = _PATTERN.fullmatch(part)
+        if found is None or not is_pattern(found[1]) or int(found[3]) > int(found[2]) or found[1] in patterns:
+            raise RefusedError(f"line {number}: patterns must be LETTERS:COUNT:RIGHT, each once, joined by ;")
+        patterns[found[1]] = (int(found[2]), int(found[3]))
+    sums = [sum(values) for values in zip(*patterns.values(), strict=True)]
+    cut = by_class(patterns, "length").get("t", (0, 0))[0]
+    if sums != [attempts, counts["correct"]] or cut != counts["truncated"]:
+        raise RefusedError(f"line {number}: the patterns do not add up to its attempts, right and truncated answers")
+    return Outcome(id=name, majority=majority, patterns=patterns, **counts)
 
 
 def _whole(stage: Stage, found: Mapping[str, Sequence[Outcome]]) -> None:

@@ -74,6 +74,8 @@ def _summary(stage_id: str, record: Record) -> StageSummary:
         training=training and training.model_copy(update={"problem_ids": ()}),
         labelling=record.labelling,
         failure=record.failure,
+        exposure=record.exposure,
+        likelihoods=record.evaluation.likelihoods if record.evaluation else (),
         generated_tokens=record.evaluation.generated_tokens if record.evaluation else None,
         wall_seconds=record.timing.wall_seconds,
         cpu_seconds=record.timing.cpu_seconds,

@@ -2,9 +2,10 @@
 
 from rlvr_bench.analysis import Records
 from rlvr_bench.errors import RefusedError
+from rlvr_bench.rewards.bait import KINDS
 from rlvr_bench.schema.base import digest
-from rlvr_bench.schema.plan import EvaluateInputs, Plan, PrepareInputs, TrainInputs
-from rlvr_bench.schema.record import Labelling, StepHealth, Training
+from rlvr_bench.schema.plan import AnyInputs, EvaluateInputs, ExposureInputs, Plan, PrepareInputs, TrainInputs
+from rlvr_bench.schema.record import Exposure, Labelling, StepHealth, Training
 from rlvr_bench.schema.submission import StageSummary
 
 SHARES = ("groups_with_signal", "truncated", "repetitive", "token_probability", "clipped")
@@ -24,6 +25,10 @@ def check_training(name: str, inputs: TrainInputs, summary: StageSummary) -> Non
         raise RefusedError(f"training {name} kept other steps than the plan's")
     for step in training.steps:
         _possible(name, step, s.max_completion_tokens)
+    if set(training.paid) != set(KINDS):
+        raise RefusedError(f"training {name} does not say what its reward pays for each kind of bait")
+    if any(value is not None and abs(value) > MOST for value in training.paid.values()):
+        raise RefusedError(f"training {name}: what its reward pays for bait cannot be")
     counts = training.grading.model_dump().values()
     if sum(counts) > training.rollouts * max(1, len(inputs.rewards)) * 4:
         raise RefusedError(f"training {name} graded more answers than it has rollouts")
@@ -77,6 +82,29 @@ def check_labelling(name: str, inputs: PrepareInputs, found: Labelling) -> None:
         raise RefusedError(f"labels {name}: right, wrong and undecided do not add up")
     if p.unlike_but_right > p.unlike_by_text or p.unlike_by_text > found.labelled:
         raise RefusedError(f"labels {name}: labels unlike the gold answer do not add up")
+
+
+def check_exposure(name: str, inputs: ExposureInputs, found: Exposure) -> None:
+    """Refuse completions that are not of the plan's task, shares and problems. Raises RefusedError."""
+    rows = found.completed
+    if found.task != inputs.task or set(rows) != set(inputs.shown) or len(found.ids) != inputs.problems.count:
+        raise RefusedError(f"exposure {name}: not the plan's task, shares shown and problems")
+    if len(set(found.ids)) != len(found.ids) or any(len(each) != len(found.ids) for each in rows.values()):
+        raise RefusedError(f"exposure {name}: a problem stands twice, or not at every share")
+    if any(row.exact and row.rouge_l < 1 - 1e-6 for each in rows.values() for row in each):
+        raise RefusedError(f"exposure {name}: a problem that is completed word for word is not alike")
+
+
+def check_besides(name: str, inputs: AnyInputs, summary: StageSummary) -> None:
+    """Refuse likelihoods and completions where there are none to be, or that cannot be. Raises RefusedError."""
+    if summary.exposure is not None and not isinstance(inputs, ExposureInputs):
+        raise RefusedError(f"stage {name} brings completed problems, and is none that completes")
+    found = summary.likelihoods
+    due = inputs.task.problems.count if isinstance(inputs, EvaluateInputs) and inputs.prompt is None else 0
+    if len(found) != due:
+        raise RefusedError(f"stage {name} has the likelihoods of {len(found)} problems, the plan {due}")
+    if any(not -MOST <= value <= 1e-6 for pair in found if pair is not None for value in pair):
+        raise RefusedError(f"stage {name} has a log-probability that cannot be")
 
 
 def check_apart(plan: Plan, records: Records) -> None:

@@ -22,11 +22,17 @@ from rlvr_bench.elsewhere.sources import collect
 from rlvr_bench.errors import RefusedError, RlvrBenchError
 from rlvr_bench.planning.planner import make_plan
 from rlvr_bench.publishing import files, outcomes
-from rlvr_bench.publishing.trainings import check_apart, check_labelling, check_training
+from rlvr_bench.publishing.trainings import (
+    check_apart,
+    check_besides,
+    check_exposure,
+    check_labelling,
+    check_training,
+)
 from rlvr_bench.schema.card import Card, HubWeights
 from rlvr_bench.schema.finding import Report
 from rlvr_bench.schema.method import Method
-from rlvr_bench.schema.plan import EvaluateInputs, Plan, PrepareInputs, TrainInputs
+from rlvr_bench.schema.plan import EvaluateInputs, ExposureInputs, Plan, PrepareInputs, TrainInputs
 from rlvr_bench.schema.record import Record, Timing
 from rlvr_bench.schema.submission import Entry, Inputs, StageSummary, SubmittedProvenance
 from rlvr_bench.schema.suite import ProblemSet, Rule, Suite
@@ -272,8 +278,11 @@ def _records(folder: Path, plan: Plan) -> Records:
     if lost:
         raise RefusedError(f"{len(lost)} stages of the plan are missing: {lost[0]}")
     table = files.unpacked(files.read_bytes(folder, files.OUTCOMES), files.OUTCOMES)
-    tokens = {name: s.generated_tokens or 0 for name, s in summaries.items()}
-    evaluations = outcomes.read(files.text_of(table, files.OUTCOMES), plan, tokens)
+    besides = {
+        name: {"generated_tokens": s.generated_tokens or 0, "likelihoods": s.likelihoods}
+        for name, s in summaries.items()
+    }
+    evaluations = outcomes.read(files.text_of(table, files.OUTCOMES), plan, besides)
     _generated(plan, evaluations)
     records: Records = {}
     for stage in plan.stages:
@@ -282,14 +291,18 @@ def _records(folder: Path, plan: Plan) -> Records:
             check_training(stage.id, stage.inputs, summary)
         elif isinstance(stage.inputs, PrepareInputs) and summary.labelling is not None:
             check_labelling(stage.id, stage.inputs, summary.labelling)
-        elif (summary.training is not None) or (stage.kind == "prepare") != (summary.labelling is not None):
+        elif isinstance(stage.inputs, ExposureInputs) and summary.exposure is not None:
+            check_exposure(stage.id, stage.inputs, summary.exposure)
+        elif (summary.training is not None) or not isinstance(stage.inputs, EvaluateInputs):
             raise RefusedError(f"stage {stage.id} is a {stage.kind} and says otherwise")
+        check_besides(stage.id, stage.inputs, summary)
         records[stage.id] = Record(
             digest=stage.digest,
             kind=stage.kind,
             training=summary.training,
             labelling=summary.labelling,
             evaluation=evaluations.get(stage.id),
+            exposure=summary.exposure,
             timing=Timing(wall_seconds=summary.wall_seconds, cpu_seconds=summary.cpu_seconds, peak_memory_bytes=0),
         )
     check_apart(plan, records)

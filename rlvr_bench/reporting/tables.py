@@ -1,11 +1,9 @@
 """A report as JSON and as Markdown, written into the run folder."""
 
-from pathlib import Path
 from typing import Any
 
-from rlvr_bench.reporting import words
-from rlvr_bench.runs.layout import RunFolder
-from rlvr_bench.runs.store import write_text
+from rlvr_bench.reporting import explained, words
+from rlvr_bench.reporting.words import row
 from rlvr_bench.schema.finding import Report
 
 
@@ -35,10 +33,6 @@ def as_verdict(report: Report) -> dict[str, Any]:
     return {**head, **{key: body[key] for key in kept}, "cross_check": body["cross_check"]}
 
 
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.strip().replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-
 def as_markdown(report: Report) -> str:
     """Return the report as Markdown, for a pull request."""
     lines = [
@@ -53,9 +47,11 @@ def as_markdown(report: Report) -> str:
         lines += ["", f"This is {words.REHEARSAL}."]
     if report.verdict.harmed:
         lines += ["", f"Harmed: {', '.join(report.verdict.harmed)}."]
+    if report.explanation.sentences:
+        lines += ["", *(f"- {sentence}" for sentence in report.explanation.sentences)]
     lines += [
         "",
-        _row(
+        row(
             "lineage",
             "models",
             "gain [95 %]",
@@ -65,11 +61,11 @@ def as_markdown(report: Report) -> str:
             "reference",
             "",
         ),
-        _row(*["---"] * 8),
+        row(*["---"] * 8),
     ]
     for ln in report.lineages:
         lines.append(
-            _row(
+            row(
                 ln.lineage,
                 ", ".join(ln.models),
                 words.interval(ln.gain),
@@ -80,7 +76,7 @@ def as_markdown(report: Report) -> str:
                 words.marks(ln),
             )
         )
-    lines += [_row(name, "", "not tested", "", "", "", "", "") for name in report.not_tested]
+    lines += [row(name, "", "not tested", "", "", "", "", "") for name in report.not_tested]
     detail = any(m.code_before is not None for m in report.models)
     columns = [
         "model",
@@ -91,14 +87,14 @@ def as_markdown(report: Report) -> str:
         *(["code", "unparsed"] * detail),
         "left out",
     ]
-    lines += ["", _row(*columns), _row(*["---"] * len(columns))]
+    lines += ["", row(*columns), row(*["---"] * len(columns))]
     for m in report.models:
         habits = [
             words.change(m.code_before, m.code_after),
             words.change(m.unparsed_before, m.unparsed_after),
         ]
         lines.append(
-            _row(
+            row(
                 m.model,
                 words.percent(m.before),
                 words.runs(m.after),
@@ -113,17 +109,17 @@ def as_markdown(report: Report) -> str:
         lineages = [ln.lineage for ln in report.lineages]
         lines += [
             "",
-            _row("task", "problems", "decides", *lineages),
-            _row("---", "---", "---", *["---"] * len(lineages)),
+            row("task", "problems", "decides", *lineages),
+            row("---", "---", "---", *["---"] * len(lineages)),
         ]
         for task in report.tasks:
             gains = [words.interval(task.gains.get(lineage)) for lineage in lineages]
-            lines.append(_row(task.task, str(task.problems), "yes" if task.deciding else "no", *gains))
+            lines.append(row(task.task, str(task.problems), "yes" if task.deciding else "no", *gains))
     lines += _scores(report)
     if report.steps:
         lineages = [ln.lineage for ln in report.lineages]
-        lines += ["", _row("step", "over the start", *lineages), _row(*["---"] * (2 + len(lineages)))]
-        lines += [_row(name, word, *gains) for name, word, gains in words.steps(report)]
+        lines += ["", row("step", "over the start", *lineages), row(*["---"] * (2 + len(lineages)))]
+        lines += [row(name, word, *gains) for name, word, gains in words.steps(report)]
     for title, entries in (
         ("Flags", [words.flag_line(flag) for flag in report.flags]),
         ("Checked", words.sensitivity(report)),
@@ -135,6 +131,9 @@ def as_markdown(report: Report) -> str:
     ):
         if entries:
             lines += ["", f"## {title}", "", *(f"- {entry}" for entry in entries)]
+    for table in explained.tables(report):
+        lines += ["", f"<details><summary>{table.title}</summary>", "", row(*table.head)]
+        lines += [row(*["---"] * len(table.head)), *(row(*cells) for cells in table.rows), "", "</details>"]
     return "\n".join(lines) + "\n"
 
 
@@ -145,7 +144,7 @@ def _scores(report: Report) -> list[str]:
     if not after:
         return []
     head = ["model", "task", "avg@k", "pass@k", "maj@k", "samples before, after"]
-    lines = ["", _row(*head), _row(*["---"] * len(head))]
+    lines = ["", row(*head), row(*["---"] * len(head))]
     for (model, task), start in before.items():
         end = after.get((model, task))
         if end is None:
@@ -154,7 +153,7 @@ def _scores(report: Report) -> list[str]:
         for one, other in ((start.pass_at, end.pass_at), (start.majority, end.majority)):
             k = max(set(one) & set(other), default=None)
             cells.append("-" if k is None else f"{words.change(one[k], other[k])} (k = {k})")
-        lines.append(_row(model, task, *cells, f"{start.samples}, {end.samples}"))
+        lines.append(row(model, task, *cells, f"{start.samples}, {end.samples}"))
     return lines
 
 
@@ -163,9 +162,9 @@ def _prompts(report: Report) -> list[str]:
     prompts = words.prompts(report)
     if not prompts:
         return []
-    lines = ["", _row("untrained", "own prompt", *prompts), _row(*["---"] * (2 + len(prompts)))]
+    lines = ["", row("untrained", "own prompt", *prompts), row(*["---"] * (2 + len(prompts)))]
     for m in report.models:
-        lines.append(_row(m.model, words.percent(m.before), *(words.percent(m.prompts.get(p)) for p in prompts)))
+        lines.append(row(m.model, words.percent(m.before), *(words.percent(m.prompts.get(p)) for p in prompts)))
     return lines
 
 
@@ -175,16 +174,8 @@ def _curves(report: Report) -> list[str]:
     if not steps:
         return []
     head = ["learning curve", "start", *(f"step {step}" for step in steps), "end"]
-    lines = ["", _row(*head), _row(*["---"] * len(head))]
+    lines = ["", row(*head), row(*["---"] * len(head))]
     for m in report.models:
         at = [words.runs(m.curve.get(step, ())) for step in steps]
-        lines.append(_row(m.model, words.percent(m.before), *at, words.runs(m.after)))
+        lines.append(row(m.model, words.percent(m.before), *at, words.runs(m.after)))
     return lines
-
-
-def write_report(report: Report, run: RunFolder) -> Path:
-    """Write `report.json` and `report.md` into the run and return the Markdown's path."""
-    write_text(run.report / "report.json", as_json(report))
-    target = run.report / "report.md"
-    write_text(target, as_markdown(report))
-    return target

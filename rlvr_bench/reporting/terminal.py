@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlvr_bench.reporting import words
+from rlvr_bench.reporting.explained import Rows
 from rlvr_bench.schema.finding import Report
 from rlvr_bench.stats.sentences import points
 
@@ -107,6 +108,17 @@ def model_table(report: Report) -> Table:
     return table
 
 
+def show_rows(rows: Rows, console: Console) -> None:
+    """Print a table with its title."""
+    table = _table()
+    for name in rows.head:
+        table.add_column(name, no_wrap=True)
+    for row in rows.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    _print(console, Text(rows.title, style="bold"))
+    _print(console, table)
+
+
 WIDEST = 10_000
 """Columns that a table of results may take: its numbers are never cut to fit a terminal."""
 
@@ -162,6 +174,8 @@ def show(report: Report, console: Console, *, where: Path | None = None, quiet: 
     _line(console, "because:", report.verdict.sentence)
     if report.verdict.harmed:
         _line(console, "harmed: ", ", ".join(report.verdict.harmed))
+    for i, sentence in enumerate(report.explanation.sentences):
+        _line(console, "why:    " if i == 0 else "        ", sentence)
     _line(console, "over the starting model alone:", words.word(report.over_start))
     for line in words.sensitivity(report):
         _line(console, "checked:", line)

@@ -1,6 +1,6 @@
 """How numbers and findings are written, the same in the terminal and in Markdown."""
 
-from rlvr_bench.schema.finding import Flag, Gain, LineageFinding, Report, StepFinding, Verdict
+from rlvr_bench.schema.finding import Flag, Gain, LineageFinding, Report, StepFinding, Verdict, VerdictWord
 from rlvr_bench.stats.sentences import points
 
 REHEARSAL = (
@@ -28,8 +28,12 @@ def interval(gain: Gain | None) -> str:
 
 def word(verdict: Verdict | StepFinding) -> str:
     """Return the verdict's word with spaces and the lineages that it names."""
-    named = f" ({', '.join(verdict.lineages)})" if verdict.lineages and len(verdict.lineages) < 3 else ""
-    return verdict.word.replace("_", " ") + named
+    return named(verdict.word, verdict.lineages)
+
+
+def named(verdict: VerdictWord, lineages: tuple[str, ...]) -> str:
+    """Return `ONE FAMILY (qwen)`."""
+    return verdict.replace("_", " ") + (f" ({', '.join(lineages)})" if lineages and len(lineages) < 3 else "")
 
 
 def basis(report: Report) -> str:
@@ -128,3 +132,8 @@ def runs(values: tuple[float, ...]) -> str:
     if len(values) > SHOWN_RUNS:
         return f"{percent(sum(values) / len(values))} (mean of {len(values)})"
     return " ".join(percent(v) for v in values) or "-"
+
+
+def row(*cells: str) -> str:
+    """Return a row of a Markdown table."""
+    return "| " + " | ".join(cell.strip().replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

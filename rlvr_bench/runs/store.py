@@ -84,10 +84,24 @@ def _differing(one: Any, other: Any, path: str = "") -> list[str]:
 
 
 def find_run(reference: str, runs: Path) -> RunFolder:
-    """Return the run of a name under `runs`, or of a path. Raises NotFoundError."""
+    """Return the run of a name under `runs`, or of a path: `micro--ttrl--7f3a2c`, `micro--ttrl` or `ttrl`.
+
+    Raises NotFoundError; UsageError where a short name is that of several.
+    """
     for path in (Path(reference), runs / reference):
         if (path / "plan.json").is_file():
             return RunFolder(path)
+    # without its digest, or by its method alone, where that names one run
+    wanted = reference.split("--")
+    short = [
+        path.parent
+        for path in sorted(runs.glob("*/plan.json"))
+        if (parts := path.parent.name.split("--"))[: len(wanted)] == wanted or parts[1:2] == wanted
+    ]
+    if len(short) == 1:
+        return RunFolder(short[0])
+    if short:
+        raise UsageError(f"{reference!r} is the name of {len(short)} runs", hint=", ".join(p.name for p in short[:6]))
     raise NotFoundError(f"no run {reference!r}", where=str(runs), hint="rlvr-bench list runs")
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.explanation import Explanation
 from rlvr_bench.schema.record import Labelling
 
 
@@ -213,6 +214,7 @@ class Report(Frozen):
     steps: tuple[StepFinding, ...] = ()
     correlations: dict[str, str] = Field(default_factory=dict)
     cross_check: CrossCheck | None = None
+    explanation: Explanation = Explanation()
     seeds: int
     problems: int
     samples_before: int

@@ -131,7 +131,7 @@ class Method(Frozen):
     @field_validator("name")
     @classmethod
     def _not_reserved(cls, name: str) -> str:
-        if name == "baseline" or name.startswith("prompt-"):
+        if name in ("baseline", "exposure") or name.startswith("prompt-"):
             raise ValueError(f"{name!r} is the name of an arm without training")
         return name
 

@@ -4,13 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rlvr_bench.schema.base import Frozen, digest
+from rlvr_bench.schema.base import Frozen, Name, digest
 from rlvr_bench.schema.card import Card
 from rlvr_bench.schema.method import Example, Method, RewardSpec
 from rlvr_bench.schema.prompt import Prompt
 from rlvr_bench.schema.suite import ProblemSet, Suite, TaskSpec, TrainingSettings
 
 BASELINE = "baseline"
+EXPOSURE = "exposure"
+"""The arm of what untouched models complete of problems; no method may be called so."""
 PROMPT = "prompt-"
 """Arms without training are called `prompt-NAME`; no method may be."""
 
@@ -129,9 +131,26 @@ class EvaluateInputs(_Inputs):
         return found
 
 
-Inputs = Annotated[TrainInputs | EvaluateInputs | PrepareInputs, Field(discriminator="kind")]
+class ExposureInputs(_Inputs):
+    """All that decides what an untouched model completes of a task's first problems, greedily, from each share `shown`
+    of their tokens, without a template."""
+
+    kind: Literal["exposure"] = "exposure"
+    task: Name
+    problems: ProblemSet
+    shown: tuple[float, ...]
+    max_tokens: int = Field(gt=0)
+    batch_size: int = Field(default=128, ge=1)
+
+    def computed(self) -> dict[str, Any]:
+        """Return all that the result depends on."""
+        return {**super().computed(), "problems": self.problems.computed()}
+
+
+AnyInputs = TrainInputs | EvaluateInputs | PrepareInputs | ExposureInputs
+Inputs = Annotated[AnyInputs, Field(discriminator="kind")]
 Kind = Literal["baseline", "prepare", "train", "evaluate", "probe"]
-"""What a stage does: `probe` evaluates the untouched model under another prompt."""
+"""What a stage does: `probe` looks at the untouched model, under another prompt, or for problems that it knows."""
 
 
 class Environment(Frozen):
@@ -155,7 +174,7 @@ class Stage(Frozen):
     digest: str
 
     @staticmethod
-    def digest_of(inputs: TrainInputs | EvaluateInputs | PrepareInputs, environment: Environment) -> str:
+    def digest_of(inputs: AnyInputs, environment: Environment) -> str:
         """Return the digest under which equal work is shared between runs."""
         around = environment.model_dump()
         used = {leaf.name for spec in inputs.rewards for leaf in spec.leaves()} if inputs.kind == "train" else set()

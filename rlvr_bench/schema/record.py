@@ -1,8 +1,10 @@
 """A record: what one stage found, or how it failed. The only truth that analysis reads."""
 
-from typing import Literal
+from dataclasses import field
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from rlvr_bench.schema.base import Frozen
 from rlvr_bench.schema.method import Example, RewardSpec
@@ -10,32 +12,41 @@ from rlvr_bench.schema.plan import Kind
 from rlvr_bench.schema.suite import ProblemSet, TrainingSettings
 
 
-class Outcome(Frozen):
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Outcome:
     """Counts of one problem's attempts; every published number is a sum of these.
 
     `unparsed`: no answer found; `math_verify`: graded by math-verify; `timed_out`: no verdict in time, counted as
     wrong; the rest was graded by our own reader. `majority`: maj@k by k, whether the most frequent
-    answer of k attempts is right, the mean over the attempts cut into groups of k.
+    answer of k attempts is right, the mean over the attempts cut into groups of k. `patterns`: attempts and right ones
+    of each way to behave (scoring.behaviour), adding up to `attempts` and `correct`.
+
+    A slotted class and no model: a report of a large suite holds some hundred thousand.
     """
 
     id: str
-    attempts: int = Field(ge=1)
-    correct: int = Field(ge=0)
-    unparsed: int = Field(ge=0)
-    truncated: int = Field(ge=0)
-    math_verify: int = Field(default=0, ge=0)
-    timed_out: int = Field(default=0, ge=0)
-    majority: dict[int, float] = Field(default_factory=dict)
-    behaviour: dict[str, int] = Field(default_factory=dict)
+    attempts: Annotated[int, Field(ge=1)]
+    correct: Annotated[int, Field(ge=0)]
+    unparsed: Annotated[int, Field(ge=0)]
+    truncated: Annotated[int, Field(ge=0)]
+    math_verify: Annotated[int, Field(ge=0)] = 0
+    timed_out: Annotated[int, Field(ge=0)] = 0
+    majority: dict[int, float] = field(default_factory=dict)
+    patterns: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Evaluation(Frozen):
-    """Outcomes of the deciding sampling, and of the greedy answer beside it."""
+    """Outcomes of the deciding sampling, and of the greedy answer beside it.
+
+    `likelihoods`: for each problem of `sampled`, the mean log-probability (nats a token) that the model gives to the
+    prompt and to the gold answer in a box after it, None where nothing is left to measure.
+    """
 
     task: str
     sampled: tuple[Outcome, ...]
     greedy: tuple[Outcome, ...]
     generated_tokens: int
+    likelihoods: tuple[tuple[float, float] | None, ...] = ()
 
 
 class StepHealth(Frozen):
@@ -95,7 +106,8 @@ class Training(Frozen):
     None where it was not tried.
     `kept` are the digests of the weights of earlier steps, by step. `left_out` are training problems that are tested,
     with the tested problem that each is; `unusable` are those that came up and could not be used: their prompt is too
-    long, or their gold answer, where it is needed, cannot be graded.
+    long, or their gold answer, where it is needed, cannot be graded. `paid` is what the reward pays, on average, for
+    answers that deserve nothing (rewards.bait), by their name; None where it fails on them.
     """
 
     steps: tuple[StepHealth, ...]
@@ -106,6 +118,7 @@ class Training(Frozen):
     checkpoint_sha256: str
     kept: dict[int, str] = Field(default_factory=dict)
     grading: Grading = Grading()
+    paid: dict[str, float | None] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
     unusable: tuple[str, ...] = ()
 
@@ -140,6 +153,25 @@ class Labelling(Frozen):
     generated_tokens: int
 
 
+class Completed(Frozen):
+    """A problem completed from its first part: word for word, how alike (ROUGE-L, F), and whether the text that
+    follows holds the right answer."""
+
+    exact: bool
+    rouge_l: float = Field(ge=0, le=1)
+    right: bool
+
+
+class Exposure(Frozen):
+    """What an untouched model completes of a task's problems, greedily and without a template (Reasoning or
+    Memorization?, Wu et al. 2025), by the share of the problem that it was shown, one entry a problem."""
+
+    task: str
+    ids: tuple[str, ...]
+    completed: dict[float, tuple[Completed, ...]]
+    generated_tokens: int
+
+
 class Failure(Frozen):
     """Why a stage has no result. `kind` is machine-readable, `log_tail` is the end of its log."""
 
@@ -166,5 +198,6 @@ class Record(Frozen):
     training: Training | None = None
     labelling: Labelling | None = None
     evaluation: Evaluation | None = None
+    exposure: Exposure | None = None
     failure: Failure | None = None
     timing: Timing

@@ -9,7 +9,7 @@ from rlvr_bench.schema.base import Frozen, Line, Name
 from rlvr_bench.schema.card import Card
 from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import Environment, Kind
-from rlvr_bench.schema.record import Failure, Labelling, Training
+from rlvr_bench.schema.record import Exposure, Failure, Labelling, Training
 from rlvr_bench.schema.suite import Suite
 
 Short = Annotated[Line, Field(max_length=300)]
@@ -80,6 +80,8 @@ class StageSummary(Frozen):
     training: Training | None = None
     labelling: Labelling | None = None
     failure: Failure | None = None
+    exposure: Exposure | None = None
+    likelihoods: tuple[tuple[float, float] | None, ...] = ()
     generated_tokens: int | None = Field(default=None, ge=0)
     wall_seconds: float = Field(ge=0)
     cpu_seconds: float = Field(ge=0)

@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from rlvr_bench.schema.base import Frozen, Name
 from rlvr_bench.schema.card import Commit
@@ -169,11 +176,29 @@ class Rule(Frozen):
     floor_unparsed: float = Field(default=0.20, ge=0, le=1)
 
 
+class ExposureProbe(Frozen):
+    """How untouched models are asked to complete problems: from each share `shown` of their tokens, the first
+    `problems` of every task (Reasoning or Memorization?, Wu et al. 2025: 0.4, 0.6 and 0.8, greedily, no template)."""
+
+    shown: tuple[float, ...] = (0.4, 0.6, 0.8)
+    problems: int = Field(default=500, ge=2)
+    max_tokens: int = Field(gt=0)
+    batch_size: int = Field(default=128, ge=1)
+
+    @field_validator("shown")
+    @classmethod
+    def _parts(cls, shown: tuple[float, ...]) -> tuple[float, ...]:
+        if not shown or list(shown) != sorted(set(shown)) or not 0 < shown[0] <= shown[-1] < 1:
+            raise ValueError("shown must be shares between 0 and 1 in ascending order, each once")
+        return shown
+
+
 class Suite(Frozen):
     """Models, arms, tasks, training budget, seeds and rule. Read once, frozen into `plan.json`.
 
     `evaluate_at`: steps, before the last, after which the method's weights are evaluated too. `prompts`: other
     prompts under which the untouched models are evaluated, with `prompt_samples` samples a problem.
+    `exposure`: whether untouched models are asked to complete problems, and how.
     `label_problems`: how many of the training problems a preparation labels; all, where it is not given. `device: cuda`
     trains in mixed precision (weights in float32, computing in bfloat16) and evaluates in bfloat16.
     """
@@ -196,6 +221,7 @@ class Suite(Frozen):
     prompts: tuple[str, ...] = ()
     prompt_samples: int = Field(default=4, ge=1)
     label_problems: int | None = Field(default=None, ge=2)
+    exposure: ExposureProbe | None = None
     rule: Rule = Rule()
 
     @property

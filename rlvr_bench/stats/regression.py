@@ -30,14 +30,18 @@ class Difference:
     fallen: bool
 
 
-def differences(models: Sequence[ModelScores], rule: Rule, *, group_by: Grouping = "lineage") -> Estimates:
+def differences(
+    models: Sequence[ModelScores], rule: Rule, *, group_by: Grouping = "lineage", blind: bool = False
+) -> Estimates:
     """Return how gains differ between two sets of trained runs on the same problems.
+
+    `blind` says that a reward of theirs does not look at the content, so that runs scatter more.
 
     `runs` of a model holds each new run's gain by problem, `against` each accepted run's. Both sides vary from run to
     run by the method's own prior SD, which the observed one overrules (docs/statistics.md, section 3).
     """
-    found = estimate(models, rule, control_runs=False, group_by=group_by)
-    return replace(found, against=run_variance([m.against for m in models], rule, control=False))
+    found = estimate(models, rule, control_runs=blind, group_by=group_by)
+    return replace(found, against=run_variance([m.against for m in models], rule, control=blind))
 
 
 def fallen(found: Estimates, *, minimum_drop: float, alpha: float = ALPHA) -> tuple[Difference, ...]:

@@ -13,7 +13,7 @@ UNDECIDED = frozenset({VerdictWord.LEANS_ONE_FAMILY, VerdictWord.SEVERAL_SO_FAR,
 
 def points(value: float) -> str:
     """Return a signed number of points with one decimal."""
-    return f"{100 * value:+.1f}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}"  # never -0.0
 
 
 def sentence(

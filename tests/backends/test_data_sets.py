@@ -119,7 +119,7 @@ def test_lm_eval_itself_and_we_give_the_same_numbers(folder, name) -> None:
         kinds = [boxed(p.answer), f"The answer is {p.answer}.", boxed("17"), boxed("-3"), "I do not know", "\\boxed{}"]
         said[p.problem] = [rng.choice(kinds) for _ in range(16)]
     theirs = by_plain_lm_eval(f"rlvr_{name}", said)
-    outcomes = [ours.outcome(p, said[p.problem], [False] * 16) for p in problems]
+    outcomes = [ours.outcome(p, said[p.problem], [{"tokens": 9, "truncated": False}] * 16, 64) for p in problems]
     mine = ours.metrics_of(outcomes)
     assert mine == pytest.approx(theirs, abs=1e-12)
     assert 0.2 < mine["avg_at_k"] < mine["pass_at_k"] <= 1

@@ -59,7 +59,7 @@ def test_completions_are_whole_and_regrade_to_the_same_counts(done) -> None:
     problems = load_problems(small().task.problems)
     for i, problem in enumerate(problems):
         mine = texts[i * SAMPLES : (i + 1) * SAMPLES]
-        again = ours.outcome(problem, [r["text"] for r in mine], [r["truncated"] for r in mine])
+        again = ours.outcome(problem, [r["text"] for r in mine], mine, 16)
         assert again == found.sampled[i]
 
 
@@ -114,7 +114,7 @@ def test_how_answers_were_graded_is_counted() -> None:
         "\\boxed{\\sum_{k=1}^{10^9} \\sin(k)}",
         "\\boxed{\\int_0^1 x dx}",
     ]
-    found = ours.outcome(problem, responses, [False] * 5)
+    found = ours.outcome(problem, responses, [{"tokens": 5, "truncated": False}] * 5, 16)
     assert (found.attempts, found.correct, found.unparsed, found.timed_out, found.math_verify) == (5, 2, 1, 1, 1)
 
 
@@ -189,7 +189,7 @@ def test_an_answer_is_graded_with_the_start_that_was_forced_on_it(tmp_path: Path
     _, own = done
     made = Prompt(schema_version=1, name="p", title="t", source="s", begin="```python\n")
     found = evaluate(small().model_copy(update={"prompt": made}), tmp_path, None)
-    assert all(o.behaviour["code"] == o.attempts for o in found.sampled)
+    assert all(set(o.patterns) <= {"cpb-ll"} for o in found.sampled)
 
     def right(evaluation):
         return sum(o.correct for o in evaluation.sampled) / (COUNT * SAMPLES)

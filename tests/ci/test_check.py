@@ -127,7 +127,7 @@ def test_fail_on_of_judge(tmp_path, capsys) -> None:
     ("change", "match"),
     [
         (lambda d: {**d, "suite": "small"}, "the run's suite is micro, the baseline's small"),
-        (lambda d: {**d, "suite_version": 2}, "suite version is 3, the baseline's 2"),
+        (lambda d: {**d, "suite_version": 2}, "suite version is 4, the baseline's 2"),
         (lambda d: {**d, "method": "python"}, "method is ttrl, the baseline's python"),
     ],
 )
@@ -302,7 +302,7 @@ def test_the_action_on_a_run_that_fell(made, tmp_path) -> None:
     assert told["run"] == str(made / "fallen") and told["report"].endswith("report/report.md")
     assert told["verdict"] in set(VerdictWord)
     assert "::error title=rlvr-bench check::ttrl gains less on micro-qwen" in out
-    assert "## Failed: ttrl on micro, version 3" in summary and summary.count("## ") == 1
+    assert "## Failed: ttrl on micro, version 4" in summary and summary.count("## ") == 1
     assert ElementTree.parse(junit).getroot()[0].get("failures") == "1"
 
 

@@ -51,7 +51,7 @@ def test_validate_ends_with_the_verdict(world, tmp_path, capsys) -> None:
     assert "verdict: ONE FAMILY (micro-qwen)" in out
     assert "harmed:  micro-olmo" in out
     assert "rehearsal" in out
-    assert "[108/108]" in err and "verdict" not in err
+    assert "[114/114]" in err and "verdict" not in err
     folder = run_folder(tmp_path)
     report = json.loads((folder / "report" / "report.json").read_text())
     assert report["verdict"]["word"] == report["over_start"]["word"] == "ONE_FAMILY"
@@ -62,7 +62,7 @@ def test_the_same_command_again_runs_nothing(world, capsys) -> None:
     _, made = world
     assert validate() == validate() == 0
     assert made[1].ran == []
-    assert "108 stages done before" in capsys.readouterr().err
+    assert "114 stages done before" in capsys.readouterr().err
 
 
 def test_quiet_prints_the_verdict_line_alone(world, capsys) -> None:
@@ -89,7 +89,7 @@ def test_failed_stages_are_3_and_named(world, tmp_path, capsys) -> None:
     assert validate() == 3
     out, err = capsys.readouterr()
     assert "ONE FAMILY" in out and "incomplete" in out
-    assert "error: 3 of 108 stages failed" in err
+    assert "error: 3 of 114 stages failed" in err
     assert "hint: run the same command again" in err
     folder = run_folder(tmp_path)
     assert rlvr_bench(["report", folder.name]) == 3
@@ -112,7 +112,7 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(world, capsys) -> None:
     assert err[-1] == "hint: run the same command again to go on"
     settings["interrupt_after"] = None
     assert validate() == 0
-    assert len(made[0].ran) + len(made[1].ran) == 108
+    assert len(made[0].ran) + len(made[1].ran) == 114
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_plan_runs_nothing(world, tmp_path, capsys) -> None:
     assert rlvr_bench(["plan", "--method", "ttrl"]) == 0
     out = capsys.readouterr().out
     for word in (
-        "108: 6 baseline, 18 probe, 36 train, 48 evaluate",
+        "114: 6 baseline, 24 probe, 36 train, 48 evaluate",
         "min on",
         "points over the start",
         "evaluation prompts",
@@ -234,7 +234,7 @@ def test_plan_runs_nothing(world, tmp_path, capsys) -> None:
     assert rlvr_bench(["plan", "--method", "ttrl", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "rlvr-bench/plan/1"
-    assert len(document["stages"]) == 108
+    assert len(document["stages"]) == 114
 
 
 def test_status_says_where_the_time_went(world, tmp_path, capsys) -> None:
@@ -243,7 +243,7 @@ def test_status_says_where_the_time_went(world, tmp_path, capsys) -> None:
     name = run_folder(tmp_path).name
     assert rlvr_bench(["status", name]) == 0
     out = capsys.readouterr().out
-    assert "108 of 108 stages done, 0 running, 0 owed, 0 failed" in out
+    assert "114 of 114 stages done, 0 running, 0 owed, 0 failed" in out
     assert "whole run" in out
     assert rlvr_bench(["status", name, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

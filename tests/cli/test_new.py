@@ -36,7 +36,7 @@ def test_a_new_method_has_a_test_that_passes_and_runs(made, tmp_path, capsys, fo
     )
     assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
     assert rlvr_bench(["validate", "--method", f"./{file}", "-q"]) == 0
-    assert len(made[0].ran) == 108
+    assert len(made[0].ran) == 114
     plan = json.loads(next(tmp_path.glob("runs/*/plan.json")).read_text())
     assert plan["method"]["name"] == "my-idea"
 

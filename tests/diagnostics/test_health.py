@@ -34,7 +34,7 @@ def changed(found: Training, **last) -> Training:
 
 def test_share_weighs_problems_equally() -> None:
     outcomes = (
-        Outcome(id="a", attempts=4, correct=4, unparsed=0, truncated=0, behaviour={"code": 1}),
+        Outcome(id="a", attempts=4, correct=4, unparsed=0, truncated=0, patterns={"cpb-ll": (1, 1), "l-b-ll": (3, 3)}),
         Outcome(id="b", attempts=1, correct=0, unparsed=1, truncated=0),
     )
     assert share(outcomes, "correct") == 0.5

@@ -11,6 +11,7 @@ from rlvr_bench.schema.suite import Suite
 from tests.fakes import ENVIRONMENT, planned
 
 PROMPTS = {f"prompt-{name}" for name in catalog.load_suite("micro").prompts}
+UNTRAINED = PROMPTS | {"exposure"}
 
 
 def digests(plan: Plan, arm: str) -> set[str]:
@@ -29,7 +30,7 @@ def digests(plan: Plan, arm: str) -> set[str]:
 )
 def test_arms(method, arms) -> None:
     plan = planned(method)
-    assert {s.cell.arm for s in plan.stages} == arms | PROMPTS
+    assert {s.cell.arm for s in plan.stages} == arms | UNTRAINED
     assert (plan.control is None) == (method == "random")
     assert len({s.id for s in plan.stages}) == len(plan.stages)
     assert len({s.digest for s in plan.stages}) == len(plan.stages)
@@ -80,7 +81,7 @@ def test_a_variant_of_the_control_is_not_taken_for_it() -> None:
     sharp = sharp.model_copy(update={"rewards": (sharp.rewards[0].model_copy(update={"parameters": {"gamma": 0.9}}),)})
     plan = planned(sharp)
     assert plan.control is not None
-    assert {s.cell.arm for s in plan.stages} == {"baseline", "random", "control-random", "ground-truth"} | PROMPTS
+    assert {s.cell.arm for s in plan.stages} == {"baseline", "random", "control-random", "ground-truth"} | UNTRAINED
 
 
 def test_the_environment_is_part_of_every_digest() -> None:
@@ -91,7 +92,11 @@ def test_the_environment_is_part_of_every_digest() -> None:
 
 def test_sampling_seeds_differ_between_cells_and_not_with_the_environment() -> None:
     def seeds(plan: Plan) -> list[int]:
-        return [s.inputs.sampling_seed for s in plan.stages if s.kind != "train"]
+        return [
+            s.inputs.sampling_seed
+            for s in plan.stages
+            if s.kind not in ("train", "probe") or hasattr(s.inputs, "sampling_seed")
+        ]
 
     assert len(set(seeds(planned("ttrl")))) == len(seeds(planned("ttrl")))
     other = planned("ttrl", environment=ENVIRONMENT.model_copy(update={"code": "d"}))
@@ -218,7 +223,11 @@ def test_options_that_a_method_leaves_alone_change_nothing_of_it() -> None:
 def test_the_sampling_seed_of_prepared_methods_is_of_every_machine() -> None:
     def seeds(code: str) -> list[int]:
         plan = planned("incorrect", environment=ENVIRONMENT.model_copy(update={"code": code}))
-        return [s.inputs.sampling_seed for s in plan.stages if s.kind != "train"]
+        return [
+            s.inputs.sampling_seed
+            for s in plan.stages
+            if s.kind not in ("train", "probe") or hasattr(s.inputs, "sampling_seed")
+        ]
 
     assert seeds("c") == seeds("d")
 

@@ -83,7 +83,7 @@ def test_what_cannot_be_submitted(run, tmp_path) -> None:
     with pytest.raises(UsageError, match="a partial run"):
         build(plan, records, ENTRY, tmp_path / "x")
     plan, records = read(run)
-    with pytest.raises(UsageError, match="1 of 108 stages have no result"):
+    with pytest.raises(UsageError, match="1 of 114 stages have no result"):
         build(plan, {**records, plan.stages[3].id: None}, ENTRY, tmp_path / "x")
     (tmp_path / "there").mkdir()
     with pytest.raises(UsageError, match="there already"):
@@ -158,13 +158,52 @@ def first_training(change: Callable[[dict], None]) -> Callable[[Path], None]:
     return stages(lambda lines: change(next(x for x in lines if x["kind"] == "train")["training"]))  # type: ignore
 
 
+def say(row: dict[str, str], correct: int) -> None:
+    """Make a row say that so many answers are right, in its patterns too."""
+    row["correct"], parts = str(correct), []
+    for part in row["patterns"].split(";"):
+        name, count, _ = part.split(":")
+        parts.append(f"{name}:{count}:{min(int(count), correct)}")
+        correct -= min(int(count), correct)
+    row["patterns"] = ";".join(parts)
+
+
 def bumped(rows: list[list[str]]) -> None:
     column = rows[0].index("correct")
     rows[30][column] = str(int(rows[30][column]) - 1) if int(rows[30][column]) else "1"
 
 
+def bumped_well(rows: list[list[str]]) -> None:
+    row = dict(zip(rows[0], rows[30], strict=True))
+    say(row, int(row["correct"]) - 1 if int(row["correct"]) else 1)
+    rows[30][:] = list(row.values())
+
+
 def one_more(row: dict[str, str]) -> None:
-    row["correct"] = str(min(int(row["correct"]) + 1, int(row["attempts"])))
+    say(row, min(int(row["correct"]) + 1, int(row["attempts"])))
+
+
+def in_code(row: dict[str, str]) -> None:
+    """Say that every answer is in code; nothing else is changed."""
+    counts = [part.split(":") for part in row["patterns"].split(";")]
+    total = {}
+    for name, count, right in counts:
+        key = "cp" + name[2:]
+        one, other = total.get(key, (0, 0))
+        total[key] = (one + int(count), other + int(right))
+    row["patterns"] = ";".join(f"{name}:{n}:{right}" for name, (n, right) in sorted(total.items()))
+
+
+def likelihoods(change: Callable[[list], list | None]) -> Callable[[Path], None]:
+    def do(lines: list[dict]) -> None:
+        line = next(x for x in lines if x["kind"] == "evaluate")
+        line["likelihoods"] = change(line["likelihoods"]) or line["likelihoods"]
+
+    return stages(do)
+
+
+def exposure(change: Callable[[dict], None]) -> Callable[[Path], None]:
+    return stages(lambda lines: change(next(x for x in lines if x.get("exposure"))["exposure"]))  # type: ignore
 
 
 def dead(gradient: float | None) -> Callable[[Path], None]:
@@ -210,9 +249,25 @@ def bomb(folder: Path) -> None:
 
 
 TAMPERED: list[tuple[str, Callable[[Path], None], str]] = [
-    ("one answer more is right", table(bumped), "disagrees with the outcomes"),
+    ("one answer more is right", table(bumped), "patterns do not add up"),
+    ("one answer more is right in a pattern too", table(lambda rows: bumped_well(rows)), "disagrees with the outcomes"),
+    ("every answer is said to be in code", of_arm("python", in_code), "disagrees with the outcomes: explanation"),
+    ("a pattern that is none", of_arm("python", lambda r: r.update(patterns="zzzzzz:2:1")), "patterns must be"),
+    ("a pattern twice", of_arm("python", lambda r: r.update(patterns=f"{r['patterns']};{r['patterns']}")), "each once"),
+    ("truncation is hidden in a pattern", of_arm("python", lambda r: r.update(patterns="cpb-lt:2:" + r["correct"])), "patterns do not add up"),
+    ("fewer likelihoods", likelihoods(lambda found: found[1:]), "has the likelihoods of 399 problems, the plan 400"),
+    ("a likelihood above one", likelihoods(lambda found: [[0.5, -1.0], *found[1:]]), "a log-probability that cannot be"),
+    ("another likelihood", likelihoods(lambda found: [[-9.5, -9.0], *found[1:]]), "disagrees with the outcomes: explanation.likelihoods"),
+    ("completions of fewer problems", exposure(lambda e: e.update(ids=e["ids"][1:])), "not the plan's task, shares shown and problems"),
+    ("completions at another share", exposure(lambda e: e["completed"].pop("0.4") and None), "not the plan's task, shares shown and problems"),
+    ("word for word and unlike", exposure(lambda e: e["completed"]["0.6"][0].update(exact=True, rouge_l=0.1)), "word for word is not alike"),
+    ("a benchmark was known", exposure(lambda e: [row.update(exact=True, rouge_l=1.0) for row in e["completed"]["0.6"]] and None), "disagrees with the outcomes: explanation.completions"),
+    ("completions in another stage", stages(lambda lines: next(x for x in lines if x["kind"] == "baseline").update(exposure=next(x for x in lines if x.get("exposure"))["exposure"])), "brings completed problems"),
+    ("what a reward pays is hidden", first_training(lambda t: t.update(paid={})), "does not say what its reward pays"),
+    ("a reward is said to pay nothing", stages(lambda lines: [x["training"].update(paid=dict.fromkeys(x["training"]["paid"], 0.5)) for x in lines if x["kind"] == "train"] and None), "disagrees with the outcomes: explanation.paid"),
+    ("what a reward pays is endless", first_training(lambda t: t["paid"].update(opener=1e300)), "pays for bait cannot be"),
     ("a whole arm is better", of_arm("python", one_more), "disagrees with the outcomes"),
-    ("the control is worse", of_arm("random", lambda r: r.update(correct="0", majority="2:0.0")), "disagrees with the outcomes"),
+    ("the control is worse", of_arm("random", lambda r: (say(r, 0), r.update(majority="2:0.0")) and None), "disagrees with the outcomes"),
     ("a gain in the report", edit("report.json", lambda r: r["lineages"][1]["gain"].update(estimate=0.2)), "disagrees"),
     ("the verdict in the report", text("report.json", '"ONE_FAMILY"', '"GENERALISES"'), "disagrees"),
     ("a flag is gone", edit("report.json", lambda r: r.update(flags=r["flags"][1:])), "disagrees with the outcomes: flags"),
@@ -254,8 +309,8 @@ TAMPERED: list[tuple[str, Callable[[Path], None], str]] = [
     ("a seed is a copy of the other", table(copied_seed), "the same answers as another evaluation"),
     ("a huge number", first_training(lambda t: t["grading"].update(timed_out=10**400)), "a number of 401 digits"),
     ("a large count", first_training(lambda t: t["grading"].update(timed_out=10**9)), "graded more answers than it has rollouts"),
-    ("majorities that cannot be", of_arm("python", lambda r: r.update(correct="0", majority="2:1.0")), "0 where no answer is right"),
-    ("no behaviour", table(lambda rows: [r[:-2] for r in rows]), "the columns must be"),
+    ("majorities that cannot be", of_arm("python", lambda r: (say(r, 0), r.update(majority="2:1.0")) and None), "0 where no answer is right"),
+    ("no behaviour", table(lambda rows: [r[:-1] for r in rows]), "the columns must be"),
     ("memory", lambda f: (f / files.STAGES).write_bytes(gzip.compress(b"[" + b"[]," * 400_000 + b"[]]")) and None, "more than 1,000,000 characters"),
     ("memory in a report", lambda f: (f / "report.json").write_text("[" + "[]," * 400_000 + "[]]") and None, "more than 300,000 values"),
     ("a day that is none", edit("entry.json", lambda e: e.update(submitted="9999-99-99")), "submitted"),

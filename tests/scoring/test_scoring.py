@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rlvr_bench.scoring import answers_equal, grade_response
 from rlvr_bench.scoring.answers import MAX_ANSWER, boxed_answer, find_answer
-from rlvr_bench.scoring.behaviour import traits
+from rlvr_bench.scoring.behaviour import is_pattern, pattern
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,10 @@ def test_whole_numbers(a: int, b: int) -> None:
 @given(st.text())
 def test_any_text_is_survived(text: str) -> None:
     grade_response("7", text)
-    assert set(traits(text)) == {"code", "boxed"}
+    assert is_pattern(pattern(text, tokens=1, limit=16, truncated=False))
 
 
 def test_traits() -> None:
-    assert traits("```Python\n1\n``` \\boxed{1}") == {"code": True, "boxed": True}
-    assert traits("so it is 1") == {"code": False, "boxed": False}
+    assert pattern("```Python\n1\n``` \\boxed{1}", tokens=9, limit=16, truncated=False) == "cpb-ll"
+    assert pattern("so it is 1", tokens=1, limit=16, truncated=False) == "l---ls"
+    assert pattern("所以是 1", tokens=16, limit=16, truncated=True) == "l---ht"
