@@ -8,7 +8,9 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib import metadata
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +20,16 @@ from rlvr_bench.errors import EnvironmentFaultError, NotFoundError
 REWARDS = "rlvr_bench.rewards"
 METHODS = "rlvr_bench.methods"
 EXECUTORS = "rlvr_bench.executors"
+
+
+@lru_cache
+def _declared(group: str, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    return tuple(metadata.entry_points(group=group))
+
+
+def entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """Return what all installed packages declare in a group; read once for each `sys.path`."""
+    return _declared(group, tuple(sys.path))
 
 
 def names(group: str) -> list[str]:

@@ -5,6 +5,7 @@ import gzip
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from rlvr_bench.analysis import Records
@@ -97,36 +98,44 @@ def _outcome(row: Sequence[str], number: int) -> Outcome:
     name = row[6]
     if not name or len(name) > 300 or not name.isprintable():
         raise RefusedError(f"line {number}: an id must be one short line")
-    start = len(KEYS)
-    cells = row[start : start + len(COUNTS)]
-    if not all(map(_COUNT.fullmatch, cells)):
-        raise RefusedError(f"line {number}: counts must be whole numbers")
-    counts = dict(zip(COUNTS, map(int, cells), strict=True))
+    values = _values(tuple(row[len(KEYS) :]))
+    if isinstance(values, str):
+        raise RefusedError(f"line {number}: {values}")
+    return Outcome(id=name, **values)
+
+
+@lru_cache(20_000)
+def _values(cells: tuple[str, ...]) -> dict[str, Any] | str:
+    """Return all of an outcome but its id, from its cells, or what is wrong with them. Few rows are alone in what they
+    say, and their values are shared."""
+    if not all(map(_COUNT.fullmatch, cells[: len(COUNTS)])):
+        return "counts must be whole numbers"
+    counts = dict(zip(COUNTS, map(int, cells), strict=False))
     attempts = counts["attempts"]
     if attempts < 1 or max(counts.values()) > attempts:
-        raise RefusedError(f"line {number}: a count is larger than the attempts")
+        return "a count is larger than the attempts"
     if counts["correct"] + counts["unparsed"] > attempts or counts["correct"] + counts["timed_out"] > attempts:
-        raise RefusedError(f"line {number}: right, unparsed and timed-out answers are more than the attempts")
+        return "right, unparsed and timed-out answers are more than the attempts"
     majority: dict[int, float] = {}
-    for part in filter(None, row[start + len(COUNTS)].split(";")):
+    for part in filter(None, cells[len(COUNTS)].split(";")):
         share = _SHARE.fullmatch(part)
         if share is None or not 0 <= float(share[2]) <= 1 or not 2 <= int(share[1]) <= attempts:
-            raise RefusedError(f"line {number}: majority must be K:SHARE, with K up to the attempts")
+            return "majority must be K:SHARE, with K up to the attempts"
         majority[int(share[1])] = float(share[2])
     due = {k for k in MAJORITIES if k < attempts} | ({attempts} if attempts > 1 else set())
     if set(majority) != due or (not counts["correct"] and any(majority.values())):
-        raise RefusedError(f"line {number}: majority must be of {sorted(due)}, and 0 where no answer is right")
+        return f"majority must be of {sorted(due)}, and 0 where no answer is right"
     patterns: dict[str, tuple[int, int]] = {}
-    for part in row[start + len(COUNTS) + 1].split(";"):
+    for part in cells[len(COUNTS) + 1].split(";"):
         found = _PATTERN.fullmatch(part)
         if found is None or not is_pattern(found[1]) or int(found[3]) > int(found[2]) or found[1] in patterns:
-            raise RefusedError(f"line {number}: patterns must be LETTERS:COUNT:RIGHT, each once, joined by ;")
+            return "patterns must be LETTERS:COUNT:RIGHT, each once, joined by ;"
         patterns[found[1]] = (int(found[2]), int(found[3]))
     sums = [sum(values) for values in zip(*patterns.values(), strict=True)]
     cut = by_class(patterns, "length").get("t", (0, 0))[0]
     if sums != [attempts, counts["correct"]] or cut != counts["truncated"]:
-        raise RefusedError(f"line {number}: the patterns do not add up to its attempts, right and truncated answers")
-    return Outcome(id=name, majority=majority, patterns=patterns, **counts)
+        return "the patterns do not add up to its attempts, right and truncated answers"
+    return {**counts, "majority": majority, "patterns": patterns}
 
 
 def _whole(stage: Stage, found: Mapping[str, Sequence[Outcome]]) -> None:

@@ -225,6 +225,7 @@ def test_bad_calls_say_what_to_type(tmp_path: Path, capsys) -> None:
         main([])
 
 
+@pytest.mark.slow
 def test_the_command_builds_several_models_at_once_and_says_what_they_are(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(command, "build", partial(build, recipe=TINY))
     assert main(["build", "--out", str(tmp_path / "new"), "micro-olmo-b", "micro-qwen-a", "micro-olmo-b"]) == 0

@@ -163,7 +163,14 @@ def test_a_rollout_that_does_not_replay_is_counted(trained, tmp_path: Path) -> N
     assert found.rollouts == 16 and found.replayed_differently > 8
 
 
-@pytest.mark.parametrize("name", catalog.names("method"))
+VARIANTS = ("random-", "ground-truth-", "incorrect-without", "format-without", "ttrl-train", "rent")
+"""Methods that train as another one does, but for a number: tried with the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n.startswith(VARIANTS) else ()) for n in catalog.names("method")],
+)
 def test_every_method_trains_and_replays_bit_for_bit(name, tmp_path: Path) -> None:
     inputs = small(name, steps=1)
     labels = None

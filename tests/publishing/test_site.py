@@ -239,10 +239,11 @@ def test_the_projects_own_board_holds(tmp_path, capsys) -> None:
         "random",
         "format",
         "ground-truth",
+        "one-shot",
         "spurious-rewards",
     }
     assert rlvr_bench(["leaderboard", "build", "--submissions", str(OWN), "--into", str(tmp_path / "s")]) == 0
-    assert "11 rows" in capsys.readouterr().err
+    assert "12 rows" in capsys.readouterr().err
     paper = {r.method: r.verdict.word for r in found["spurious-rewards--v0"].reports}
     assert paper == {
         "ground-truth": "GENERALISES", "majority-vote": "MIXED", "one-shot": "ONE_FAMILY",
