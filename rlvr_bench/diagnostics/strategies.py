@@ -158,7 +158,10 @@ def correlation(shares: Sequence[float], accuracies: Sequence[float]) -> float |
 
 
 def sentences(lineages: Sequence[LineageFinding], strategies: Sequence[Strategy], method: str) -> tuple[str, ...]:
-    """Return what carries each lineage's gain or loss, in words: code against language, and whatever switch does."""
+    """Return what carries each lineage's gain or loss, in words: code against language, and whatever switch does.
+
+    A switch is given net of its way back.
+    """
     found = []
     for ln in lineages:
         for behaviour in BEHAVIOURS:
@@ -189,10 +192,14 @@ def _said(ln: LineageFinding, behaviour: str, mine: Sequence[Strategy]) -> str:
     right = [f"{name} {_pct(u[2])} → {_pct(u[3])} % right" for name, u in uses.items()]
     if not shown:
         return f"no gain or loss is shown; {about}; {', '.join(right)}"
-    ranked = sorted(each.items(), key=lambda item: -item[1] * np.sign(gain))
-    told = [f"{b} → {a} {points(c)}" for (b, a), c in ranked if abs(c) >= MENTIONED * abs(gain)]
-    top, most = ranked[0]
-    head = f"{top[0]} → {top[1]} carries the {'gain' if gain > 0 else 'loss'}: " if most / gain >= CARRIES else ""
+    # answers drawn independently go both ways even where nothing changes: what counts is the net of the two
+    net = each.pop(("language", "code"), 0.0) + each.pop(("code", "language"), 0.0)
+    parts = {f"{b} → {a}": c for (b, a), c in each.items()}
+    parts["language → code" if share[1] >= share[0] else "code → language"] = net
+    ranked = sorted(parts, key=lambda name: -parts[name] * np.sign(gain))
+    told = [f"{name} {points(parts[name])}" for name in ranked if abs(parts[name]) >= MENTIONED * abs(gain)]
+    most = parts[ranked[0]] / gain
+    head = f"{ranked[0]} carries the {'gain' if gain > 0 else 'loss'}: " if most >= CARRIES else ""
     return f"{head}{', '.join(told)} of {points(gain)} points; {about}; {', '.join(right)}"
 
 

@@ -174,7 +174,22 @@ def said(name: str, estimate: float) -> str:
 
 
 def test_a_sentence_says_what_carries_a_gain() -> None:
-    assert said("random", 0.156).startswith("q: language → code carries the gain: language → code +12.8, language →")
+    assert said("random", 0.156).startswith("q: language → code carries the gain: language → code +14.2, language →")
     assert "code in 65 → 82 % of the answers" in said("random", 0.156)
     assert "carries" not in said("ground truth", 0.288) and "language → language +12.4" in said("ground truth", 0.288)
     assert "no gain or loss is shown" in said("format", 0.0)
+
+
+def test_answers_that_go_both_ways_carry_nothing() -> None:
+    """Half of the answers in code, before and after, drawn anew: what is won and lost by switching cancels."""
+
+    def side(right: int) -> list[Outcome]:
+        patterns = {"c-b-lm": (5, 5), "l-b-lm": (5, right)}
+        return [Outcome(id="", attempts=10, correct=5 + right, unparsed=0, truncated=0, patterns=patterns)] * 20
+
+    still = strategy("m", "method", ["code"], answers(side(3)), [answers(side(3))])
+    raw = {(t.before, t.after): t.contribution for t in still.transitions}
+    assert raw["language", "code"] == pytest.approx(0.1) and raw["code", "language"] == pytest.approx(-0.1)
+    worse = strategy("m", "method", ["code"], answers(side(3)), [answers(side(0))])
+    (found,) = sentences([lineage(-0.3)], [worse], "method")
+    assert "language → language -15.0" in found and "language → code -15.0" in found  # +10.0 and -25.0, net

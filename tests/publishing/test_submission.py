@@ -396,7 +396,7 @@ def test_a_method_of_ones_own_is_submitted_as_text_and_never_run(tmp_path) -> No
     assert isinstance(check(target), Checked)
 
 
-@pytest.mark.parametrize("_turn", range(8))
+@pytest.mark.parametrize("_turn", [0, 1, *(pytest.param(i, marks=pytest.mark.slow) for i in range(2, 8))])
 def test_noise_is_refused_or_harmless(copy, _turn) -> None:
     """Bytes flipped, cut or doubled anywhere, other ones each time: refused with a reason, or the same report."""
     seed = random.Random().randrange(10**9)
