@@ -138,6 +138,18 @@ def test_python_on_micro_is_explained_by_its_transitions() -> None:
         assert s.correlation is not None and s.correlation > 0.9 and s.checkpoints == 5
 
 
+def test_the_pictures_of_the_guide_are_drawn_by_the_program() -> None:
+    plan, records = recorded("python")
+    drawn = {f.name: f for f in figures(report_of(plan, records), margin=0.02, steps=plan.suite.training.steps)}
+    text = (ROOT / "docs" / "reading-a-report.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^\]]{20,}\]\(pictures/([a-z-]+)\.svg\)", text)
+    assert len(shown) >= 5 and {p.stem for p in (ROOT / "docs" / "pictures").iterdir()} == set(shown)
+    for name in shown:
+        assert (ROOT / "docs" / "pictures" / f"{name}.svg").read_text(encoding="utf-8") == drawn[name].standalone()
+    for line in (line for line in text.splitlines() if line.startswith("> - ")):
+        assert line.removeprefix("> - ") in report_of(plan, records).explanation.sentences
+
+
 def test_a_models_text_is_text(run, page_path) -> None:
     page = page_path.read_text()
     assert "<script" not in page and "<img" not in page and "49" not in re.findall(r"\{\{.*?\}\}", page)
