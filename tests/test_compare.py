@@ -110,6 +110,21 @@ def test_what_cannot_be_compared_is_refused(tmp_path, pair) -> None:
         compare(pair[0], (name, plan.model_copy(update={"cards": cards}), records))
 
 
+def test_a_run_with_stages_missing_is_compared_and_said(tmp_path, capsys) -> None:
+    made(tmp_path, "python", 0.3, 0.0, 0.0)
+    plan = planned("format", suite=BARE)
+    run = folder_of(plan, tmp_path)
+    lost = {"micro-llama-a/format/seed-22/train"}
+    run_plan(plan, run, runs=tmp_path, executor=FakeExecutor(gains=gains("format", 0.1, 0.0, 0.0), fail=lost))
+    assert rlvr_bench(["compare", "python", "format", "--runs", str(tmp_path)]) == 3
+    said = capsys.readouterr()
+    assert "2 stages of micro--format" in said.out and "have no result" in said.err
+    for stage in plan.stages:
+        (run.stage(stage.id) / layout.RECORD).unlink(missing_ok=True)
+    assert rlvr_bench(["compare", "python", "format", "--runs", str(tmp_path)]) == 5
+    assert "where: micro--format" in capsys.readouterr().err
+
+
 def test_one_model_in_common_is_enough(tmp_path) -> None:
     one = made(tmp_path, "python", 0.3, 0.0, 0.0, models=["micro-qwen-a", "micro-olmo-a"])
     two = made(tmp_path, "format", 0.1, 0.0, 0.0, models=["micro-qwen-a", "micro-llama-a"])

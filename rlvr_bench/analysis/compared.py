@@ -11,9 +11,10 @@ from rlvr_bench.analysis.reports import is_blind, report_of
 from rlvr_bench.diagnostics.mechanism import curve
 from rlvr_bench.errors import NothingMeasuredError, UsageError
 from rlvr_bench.schema.comparison import Comparison, Difference, FlippedProblem, Side
+from rlvr_bench.schema.finding import Report
 from rlvr_bench.schema.plan import Plan, TrainInputs
 from rlvr_bench.schema.record import Evaluation
-from rlvr_bench.stats.gains import Array, Grouping, ModelScores
+from rlvr_bench.stats.gains import Array, Grouping, ModelScores, benchmark_weights
 from rlvr_bench.stats.regression import differences
 
 ASIDE = frozenset({"kind", "card", "seed", "replay", "prepared", "tested"})
@@ -30,12 +31,20 @@ def compare(first: tuple[str, Plan, Records], second: tuple[str, Plan, Records])
     if name == other_name and plan.digest == other.digest:
         raise UsageError("both are the same run", hint="rlvr-bench list runs")
     notes = _same_questions(plan, other)
-    reports = [report_of(p, r) for _, p, r in (first, second)]
+    reports = [_report(*side) for side in (first, second)]
+    owed = tuple(len(report.failures) for report in reports)
+    for run, count in zip((name, other_name), owed, strict=True):
+        if count:
+            notes.append(f"{count} stages of {run} have no result")
     mine = {m.name: m for m in results_of(plan, records) if m.before and m.after.get(plan.method.name)}
     theirs = {m.name: m for m in results_of(other, other_records) if m.before and m.after.get(other.method.name)}
     both = [model for model in mine if model in theirs]
     if not both:
-        raise NothingMeasuredError("the two runs share no model that both have measured", where=f"{name}, {other_name}")
+        raise NothingMeasuredError(
+            "the two runs share no model that both have measured",
+            where=f"{name}, {other_name}",
+            hint="compare runs of one suite: rlvr-bench list runs",
+        )
     for run, found in ((name, mine), (other_name, theirs)):
         if alone := [model for model in found if model not in both]:
             notes.append(f"only in {run}: {', '.join(alone)}")
@@ -68,10 +77,18 @@ def compare(first: tuple[str, Plan, Records], second: tuple[str, Plan, Records])
         flipped=tuple(flipped),
         curves=(_curves(plan, mine, both), _curves(other, theirs, both)),
         notes=tuple(notes),
+        owed=(owed[0], owed[1]),
     )
 
 
-def _side(name: str, plan: Plan, report: Any) -> Side:
+def _report(name: str, plan: Plan, records: Records) -> Report:
+    try:
+        return report_of(plan, records)
+    except NothingMeasuredError as error:
+        raise NothingMeasuredError(error.message, where=name, hint=f"rlvr-bench status {name}") from error
+
+
+def _side(name: str, plan: Plan, report: Report) -> Side:
     return Side(run=name, method=plan.method.name, verdict=report.verdict.word, lineages=report.verdict.lineages)
 
 
@@ -87,12 +104,18 @@ def _same_questions(plan: Plan, other: Plan) -> list[str]:
             changed = _changed(a, b)
             changed = [line for line in changed if not line.startswith(("samples_", "batch_size"))]
             if changed:
-                raise UsageError(f"task {name} is asked otherwise in the second run: {what}: {changed[0]}")
+                raise UsageError(
+                    f"task {name} is asked otherwise in the second run: {what}: {changed[0]}",
+                    hint="compare runs that ask the same problems in the same way",
+                )
     cards = [{card.name: card for card in p.cards} for p in (plan, other)]
     for model in sorted(set(cards[0]) & set(cards[1])):
         changed = _changed(cards[0][model].computed(), cards[1][model].computed())
         if changed:
-            raise UsageError(f"{model} is another model, or prompted otherwise, in the second run: {changed[0]}")
+            raise UsageError(
+                f"{model} is another model, or prompted otherwise, in the second run: {changed[0]}",
+                hint="run both methods with the same cards",
+            )
     notes = []
     if plan.suite.name != other.suite.name or plan.suite.version != other.suite.version:
         notes.append(
@@ -152,8 +175,10 @@ def _differences(scores: Sequence[ModelScores], plan: Plan, by: Grouping, *, bli
     rows = []
     for name, gain in found.items():
         mine = [s for s in scores if (s.lineage if by == "lineage" else s.name) == name]
+        weights = benchmark_weights([scores.shape[1] for scores in mine[0].runs], rule)
         sides = [
-            [np.concatenate([a.mean(0) for a in getattr(s, what)]).mean() for s in mine] for what in ("against", "runs")
+            [sum(w * a.mean() for w, a in zip(weights, getattr(s, what), strict=True)) for s in mine]
+            for what in ("against", "runs")
         ]
         first, second = (float(np.mean(side)) for side in sides)
         rows.append(Difference(name=name, lineage=mine[0].lineage, first=first, second=second, difference=gain))

@@ -12,7 +12,7 @@ from rlvr_bench.backends.data import load_problems
 from rlvr_bench.errors import RlvrBenchError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder
-from rlvr_bench.schema.plan import EvaluateInputs, Plan, Stage
+from rlvr_bench.schema.plan import BASELINE, EvaluateInputs, Plan, Stage
 from rlvr_bench.scoring import grade_responses
 
 SHOWN = 2
@@ -75,19 +75,22 @@ def chosen(found: Sequence[Flip], most: int = SHOWN) -> list[Flip]:
     return kept
 
 
-def with_texts(plan: Plan, run: RunFolder, found: Sequence[Flip]) -> list[Flip]:
+def with_texts(plan: Plan, records: Records, run: RunFolder, found: Sequence[Flip]) -> list[Flip]:
     """Return flips with the problem and a completion of each side, where they are on this machine.
 
     The completion before is the first wrong one of a problem that was won (the first right one of a lost one), that
-    after is the first right (wrong) one of the first run: they show what changed, not what is typical.
+    after is the first right (wrong) one, run by run: they show what changed, not what is typical.
     """
-    stages = {(s.cell.model, s.cell.arm, s.inputs.task.name): s for s in reversed(plan.stages) if _final(s)}  # type: ignore[union-attr]
+    stages: dict[tuple[str, str, str], list[Stage]] = {}
+    for stage in plan.stages:
+        record = records[stage.id]
+        if _final(stage) and record is not None and record.failure is None:
+            assert isinstance(stage.inputs, EvaluateInputs)
+            stages.setdefault((stage.cell.model, stage.cell.arm, stage.inputs.task.name), []).append(stage)
     told = []
     for model, task in dict.fromkeys((flip.model, flip.task) for flip in found):
         mine = [flip for flip in found if (flip.model, flip.task) == (model, task)]
-        before, after = stages.get((model, "baseline", task)), stages.get((model, plan.method.name, task))
-        assert before is not None and after is not None
-        told += _told(run, mine, before, after)
+        told += _told(run, mine, stages[model, BASELINE, task], stages[model, plan.method.name, task])
     order = {(flip.model, flip.task, flip.problem): i for i, flip in enumerate(found)}
     return sorted(told, key=lambda flip: order[flip.model, flip.task, flip.problem])
 
@@ -96,31 +99,35 @@ def _final(stage: Stage) -> bool:
     return isinstance(stage.inputs, EvaluateInputs) and stage.inputs.step is None and stage.inputs.prompt is None
 
 
-def _told(run: RunFolder, mine: Sequence[Flip], before: Stage, after: Stage) -> list[Flip]:
-    assert isinstance(before.inputs, EvaluateInputs)
+def _told(run: RunFolder, mine: Sequence[Flip], before: Sequence[Stage], after: Sequence[Stage]) -> list[Flip]:
+    assert isinstance(before[0].inputs, EvaluateInputs)
     try:
-        problems = load_problems(before.inputs.task.problems)
+        problems = load_problems(before[0].inputs.task.problems)
     except RlvrBenchError:
         return list(mine)
     at = {problem.id: i for i, problem in enumerate(problems)}
-    sides = [_rows(run, stage, [at[flip.problem] for flip in mine]) for stage in (before, after)]
-    told = []
-    for i, flip in enumerate(mine):
-        problem = problems[at[flip.problem]]
-        texts = [
-            _first(problem.answer, side[i], right=flip.won is later) if side else None
-            for side, later in zip(sides, (False, True), strict=True)
-        ]
-        told.append(
-            replace(
-                flip,
-                question=problem.problem,
-                answer=problem.answer,
-                text_before=texts[0],
-                text_after=texts[1],
-            )
+    answers = {flip.problem: problems[at[flip.problem]].answer for flip in mine}
+    texts: list[dict[str, str]] = []
+    for stages, later in ((before, False), (after, True)):
+        found: dict[str, str] = {}
+        for stage in stages:
+            owed = [flip for flip in mine if flip.problem not in found]
+            rows = _rows(run, stage, [at[flip.problem] for flip in owed]) if owed else None
+            for flip, own in zip(owed, rows or (), strict=bool(rows)):
+                text = _first(answers[flip.problem], own, right=flip.won is later)
+                if text is not None:
+                    found[flip.problem] = text
+        texts.append(found)
+    return [
+        replace(
+            flip,
+            question=problems[at[flip.problem]].problem,
+            answer=answers[flip.problem],
+            text_before=texts[0].get(flip.problem),
+            text_after=texts[1].get(flip.problem),
         )
-    return told
+        for flip in mine
+    ]
 
 
 def _rows(run: RunFolder, stage: Stage, numbers: Sequence[int]) -> list[list[dict[str, Any]]] | None:

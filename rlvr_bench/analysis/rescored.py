@@ -53,7 +53,9 @@ def rescore(
         s.id: s for s in plan.stages if isinstance(s.inputs, EvaluateInputs) and (r := records[s.id]) and r.evaluation
     }
     if not due:
-        raise NothingMeasuredError("no stage of this run has been evaluated", where=str(run.path))
+        raise NothingMeasuredError(
+            "no stage of this run has been evaluated", where=str(run.path), hint=f"rlvr-bench status {run.path.name}"
+        )
     work = [(str(run.path), stage_id, stage.inputs, records[stage_id].evaluation) for stage_id, stage in due.items()]  # type: ignore[union-attr]
     found = dict(records)
     changed, answers = [], 0

@@ -18,7 +18,7 @@ from rlvr_bench.backends.rollouts import Rollouts, replayed_differently
 from rlvr_bench.backends.tracking import tracking
 from rlvr_bench.backends.watched import confidence_of, watched_trainer
 from rlvr_bench.errors import RlvrBenchError
-from rlvr_bench.rewards.bait import pays
+from rlvr_bench.rewards.bait import columns_of, pays
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import file_digest
 from rlvr_bench.schema.base import digest
@@ -70,15 +70,16 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
     model = load_model(inputs.card, device=inputs.device, training=True)
     rollouts = Rollouts(inputs, folder / layout.ROLLOUTS)
     rollouts.end_tokens = frozenset(end_ids(tokenizer, inputs.card))
-    paid = pays(
-        inputs.rewards,
-        chosen,
-        seed=inputs.seed,
-        group_size=s.group_size,
-        labels=inputs.labels,
-        tokens=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
-        confident=lambda prompts, said: _confident(model, tokenizer, s, prompts, said),
-    )
+    paid: dict[str, float | None] = {}
+    if inputs.replay:  # one that is known not to replay, such as a judge that costs money, is not asked
+        bait = columns_of(
+            inputs.rewards,
+            chosen,
+            labels=inputs.labels,
+            tokens=lambda text: list(tokenizer.encode(text, add_special_tokens=False)),
+            confident=lambda prompts, said: _confident(model, tokenizer, s, prompts, said),
+        )
+        paid = pays(inputs.rewards, bait, seed=inputs.seed)
     rows = [
         {"prompt": [{"role": "user", "content": p.problem}], "problem_id": p.id}
         | ({"answer": p.answer} if inputs.labels else {})

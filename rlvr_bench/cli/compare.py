@@ -34,6 +34,7 @@ def compare(
     from rlvr_bench.analysis import read
     from rlvr_bench.analysis.compared import compare as compared
     from rlvr_bench.cli import output
+    from rlvr_bench.errors import IncompleteError
     from rlvr_bench.reporting import comparing, terminal
     from rlvr_bench.runs.store import find_run
 
@@ -44,14 +45,17 @@ def compare(
     found = compared(sides[0], sides[1])
     if format is CompareFormat.json:
         output.emit({"schema": "rlvr-bench/compare/1", **found.model_dump(mode="json")})
-        return
-    made = comparing.tables(found, flips)
-    if format is CompareFormat.markdown:
+    elif format is CompareFormat.markdown:
         typer.echo(comparing.as_markdown(found, flips), nl=False)
-        return
-    console = output.answer()
-    for line in comparing.lines(found):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-    for rows in made:
-        console.print("")
-        terminal.show_rows(rows, console)
+    else:
+        console = output.answer()
+        for line in comparing.lines(found):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+        for rows in comparing.tables(found, flips):
+            console.print("")
+            terminal.show_rows(rows, console)
+    if any(found.owed):
+        raise IncompleteError(
+            f"{sum(found.owed)} stages have no result",
+            hint=f"rlvr-bench status {found.first.run if found.owed[0] else found.second.run}",
+        )

@@ -105,6 +105,7 @@ def _transitions(plan: "Plan", records: "Records", report: "Report", names: list
     found = strategies_of(plan, measured, report.method, [report.method], tuple(names))
     if not found:
         raise NothingMeasuredError(
-            "the records of this run do not say how answers behave", hint="rlvr-bench rescore RUN"
+            "the records of this run do not say how answers behave: an earlier version made them",
+            hint="run the same validate command again with this version",
         )
     terminal.show_rows(explained.transition_table(found), output.answer())

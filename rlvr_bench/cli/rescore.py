@@ -1,10 +1,16 @@
 """`rlvr-bench rescore`: answers graded again from saved completions."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlvr_bench.cli.options import RUNS, JsonOption, QuietOption, RunArgument, RunsOption
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rlvr_bench.analysis.rescored import Rescored
+    from rlvr_bench.schema.finding import Report
 
 
 def rescore(
@@ -23,7 +29,8 @@ def rescore(
     from rlvr_bench.analysis import read, report_of
     from rlvr_bench.analysis.rescored import rescore as graded
     from rlvr_bench.cli import output
-    from rlvr_bench.reporting import tables, terminal, words
+    from rlvr_bench.errors import IncompleteError
+    from rlvr_bench.reporting import tables
     from rlvr_bench.runs.store import find_run, write_text
 
     folder = find_run(run, runs)
@@ -43,7 +50,16 @@ def rescore(
                 "report": str(target),
             }
         )
-        return
+    else:
+        _show(found, old, new, target, quiet=quiet)
+    if new.failures:
+        raise IncompleteError(f"{len(new.failures)} stages have no result", hint=f"rlvr-bench status {run}")
+
+
+def _show(found: "Rescored", old: "Report", new: "Report", target: "Path", *, quiet: bool) -> None:
+    from rlvr_bench.cli import output
+    from rlvr_bench.reporting import terminal, words
+
     terminal.show(new, output.answer(), where=target, quiet=quiet)
     if quiet:
         return

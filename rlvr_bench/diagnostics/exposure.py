@@ -68,10 +68,11 @@ def comparisons(
     """Return the comparison of every benchmark that a model may have seen with what it cannot have.
 
     `found` are exposures by model and task; `fresh` says, by model, which tasks it cannot have seen and whether they
-    are `published` or `generated`. Published problems are taken where there are some: they are worded like a benchmark.
+    are `published` or `generated`. Published problems are taken where there are some: they are worded like a benchmark,
+    and only they decide; a model may finish prose more easily than generated arithmetic without having read it.
     p values are multiplied by the number of comparisons (Bonferroni).
     """
-    rows: list[tuple[str, str, float, tuple[str, ...], int, int, int, int]] = []
+    rows: list[tuple[str, str, float, tuple[str, ...], bool, int, int, int, int]] = []
     for model, tasks in found.items():
         mine = fresh.get(model, {})
         kinds = {kind: tuple(t for t in tasks if mine.get(t) == kind) for kind in ("published", "generated")}
@@ -86,18 +87,20 @@ def comparisons(
             other = [row for t in against for row in tasks[t].completed.get(shown, ())]
             if own and other:
                 hits, fresh_hits = sum(r.exact for r in own), sum(r.exact for r in other)
-                rows.append((model, task, shown, against, hits, len(own), fresh_hits, len(other)))
+                later = bool(kinds["published"])
+                rows.append((model, task, shown, against, later, hits, len(own), fresh_hits, len(other)))
     return tuple(
         Comparison(
             model=model,
             task=task,
             shown=shown,
             against=against,
+            published=later,
             exact=hits / n,
             fresh=other / m,
             p_value=min(1.0, len(rows) * fisher(hits, n, other, m)),
         )
-        for model, task, shown, against, hits, n, other, m in rows
+        for model, task, shown, against, later, hits, n, other, m in rows
     )
 
 

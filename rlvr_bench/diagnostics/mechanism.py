@@ -11,10 +11,13 @@ from rlvr_bench.schema.record import Evaluation, StepHealth, Training
 POINTS = 40
 """Points of a curve at most: the eye sees no more of it, and a report stays small."""
 
-SATURATED = 0.95
-RISE = 0.05
-"""`saturated`: the first step at which the mean reward had made this part of its rise. Less than 0.05 from the first
-quarter of the steps to the last is no rise, but noise."""
+SATURATED, RISE, ERRORS, PLATEAU = 0.95, 0.05, 4.0, 0.8
+"""`saturated`: the first step from which the smoothed reward has made 95 % of its rise; where the rise from the first
+quarter of the steps to the last is at least 0.05 and four standard errors (of the scatter between neighbours), and the
+step lies in the first 80 %: what rises to the end has not saturated."""
+
+LEAST_STEPS = 12
+"""Fewer steps tell no plateau from noise."""
 
 FIELDS = ("reward", "groups_with_signal", "completion_tokens", "truncated")
 MAYBE = ("entropy", "token_probability", "clipped")
@@ -47,11 +50,20 @@ def saturated(rewards: Sequence[float]) -> int | None:
     Runs that generalise climb slowly before the reward saturates, runs that memorise saturate fast (When Can LLMs Learn
     with Weak Supervision, Rahman et al. 2026).
     """
-    first, best = rewards[0], max(rewards)
-    quarter = max(1, len(rewards) // 4)
-    if best <= first or np.mean(rewards[-quarter:]) - np.mean(rewards[:quarter]) < RISE:
+    count = len(rewards)
+    if count < LEAST_STEPS:
         return None
-    return next(i for i, reward in enumerate(rewards, 1) if reward >= first + SATURATED * (best - first))
+    values = np.asarray(rewards, float)
+    quarter, width = count // 4, max(1, count // 10)
+    rise = float(values[-quarter:].mean() - values[:quarter].mean())
+    error = float(np.std(np.diff(values))) / (quarter**0.5)  # of a difference of two means: sd(diff) = sqrt(2) sd
+    if rise < max(RISE, ERRORS * error):
+        return None
+    padded = np.concatenate([np.full(width - 1, values[0]), values])
+    smooth = np.convolve(padded, np.ones(width) / width, mode="valid")
+    low, high = float(smooth[:width].min()), float(smooth[-quarter:].mean())
+    step = int(np.argmax(smooth >= low + SATURATED * (high - low))) + 1
+    return step if step <= PLATEAU * count else None
 
 
 def likelihood(

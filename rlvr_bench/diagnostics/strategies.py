@@ -1,8 +1,8 @@
 """Which way of answering carries a gain: shares, accuracies and transitions of behaviours.
 
 Spurious Rewards (Shao et al. 2025, section 4): a problem's answer is in code or in words before training, and after it;
-each of the four cases has its part of the gain. With several samples a problem counts in each case by the chance that
-one answer before and one answer after, drawn independently, make that case; with one sample it is the paper's count.
+each of the four cases has its part of the gain. With several samples a problem is in each case by a share: as many of
+its answers as can be stay in their class, the rest moves. With one sample it is the paper's count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ from rlvr_bench.stats.sentences import points
 HARDLY = 0.005
 """Below half a point a gain has no parts: they would be quotients of noise."""
 CARRIES = 0.5
-"""A transition carries a gain from this part of it on."""
+"""A switch carries a gain from this part of it on."""
 MENTIONED = 0.1
-UNTOLD = ("python", "length")
-"""Behaviours without a sentence: the one is code's twin, the other follows from how answers are written."""
+UNTOLD = ("code", "python", "length")
+"""Behaviours without a sentence of this kind: code has its own, python is its twin, length follows from others."""
 
 
 def partial_contributions(counts: Mapping[str, tuple[float, float]]) -> dict[str, float]:
@@ -103,30 +103,38 @@ def strategy(model: str, arm: str, behaviours: Sequence[str], before: Answers, r
     none = np.zeros((len(before.right), 2))
     p = np.stack([start.get(key, none) for key in used], axis=1)  # (n, classes, wrong/right)
     q = np.stack([end.get(key, none) for key in used], axis=1)
-    whole = np.einsum("pbr,pas->bras", p, q, optimize=True) / len(before.right)
+    kept, lost, won, missed = _coupled(p, q)
     first, last = float(before.right.mean()), float(np.mean([run.right.mean() for run in runs]))
     gain = last - first
     names = [class_name(key, behaviours) for key in used]
     transitions = []
+    switch, within = 0.0, dict.fromkeys(names, 0.0)
     for b, a in product(range(len(used)), repeat=2):
-        cell = whole[b, :, a, :]
-        if cell.sum() <= 0:
+        cell = [float(table[b, a]) for table in (kept, lost, won, missed)]
+        if sum(cell) <= 1e-12:
             continue
-        change = float(cell[0, 1] - cell[1, 0])
+        change = cell[2] - cell[1]
+        if b == a:
+            within[names[b]] += change
+        else:
+            switch += change
         transitions.append(
             Transition(
                 before=names[b],
                 after=names[a],
-                kept=float(cell[1, 1]),
-                lost=float(cell[1, 0]),
-                won=float(cell[0, 1]),
-                missed=float(cell[0, 0]),
+                kept=cell[0],
+                lost=cell[1],
+                won=cell[2],
+                missed=cell[3],
                 contribution=change,
                 part=change / gain if abs(gain) >= HARDLY else None,
             )
         )
     classes = tuple(_use(name, p[:, i].mean(0), q[:, i].mean(0)) for i, name in enumerate(names))
-    gap = max(abs(float(p[:, :, 1].sum(1).mean()) - first), abs(float(q[:, :, 1].sum(1).mean()) - last))
+    gap = max(
+        identity_gap([u.share_before for u in classes], [u.accuracy_before or 0.0 for u in classes], first),
+        identity_gap([u.share_after for u in classes], [u.accuracy_after or 0.0 for u in classes], last),
+    )
     return Strategy(
         model=model,
         arm=arm,
@@ -134,6 +142,8 @@ def strategy(model: str, arm: str, behaviours: Sequence[str], before: Answers, r
         classes=classes,
         transitions=tuple(transitions),
         gain=gain,
+        switch=switch,
+        within=within,
         gap=gap if gap > 1e-9 else 0.0,
     )
 
@@ -150,6 +160,30 @@ def _use(name: str, before: Array, after: Array) -> ClassUse:
     )
 
 
+def _coupled(p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
+    """Return (m, m) tables of shares of answers right before and after, before only, after only, and neither.
+
+    `p` and `q` are (n, m, 2): each problem's share wrong and right in m classes. Of each problem as many answers stay
+    in their class as can, min(p, q); the rest goes from classes that lost answers to those that won some, in proportion.
+    A moving answer is right as often as its class is on that side. With one answer a problem this is the paper's count,
+    and where nothing changes, nobody switches.
+    """
+    before, after = p.sum(2), q.sum(2)
+    rates = [np.divide(x[:, :, 1], s, out=np.zeros_like(s), where=s > 0) for x, s in ((p, before), (q, after))]
+    stay = np.minimum(before, after)
+    less, more = before - stay, after - stay
+    moving = less.sum(1)
+    scale = np.divide(1.0, moving, out=np.zeros_like(moving), where=moving > 1e-12)
+    mass = less[:, :, None] * more[:, None, :] * scale[:, None, None]
+    at = np.arange(p.shape[1])
+    mass[:, at, at] += stay
+    r, s = rates[0][:, :, None], rates[1][:, None, :]
+    n = len(p)
+    tables = (mass * r * s, mass * r * (1 - s), mass * (1 - r) * s, mass * (1 - r) * (1 - s))
+    kept, lost, won, missed = (table.sum(0) / n for table in tables)
+    return kept, lost, won, missed
+
+
 def correlation(shares: Sequence[float], accuracies: Sequence[float]) -> float | None:
     """Return Pearson's r, None with fewer than three points or where one of both does not vary."""
     if len(shares) < 3 or np.ptp(shares) < 1e-9 or np.ptp(accuracies) < 1e-9:
@@ -160,46 +194,59 @@ def correlation(shares: Sequence[float], accuracies: Sequence[float]) -> float |
 def sentences(lineages: Sequence[LineageFinding], strategies: Sequence[Strategy], method: str) -> tuple[str, ...]:
     """Return what carries each lineage's gain or loss, in words: code against language, and whatever switch does.
 
-    A switch is given net of its way back.
+    Means over the lineage's models. What a switch gives is that of all moves together, those back too.
     """
     found = []
     for ln in lineages:
+        mine = [s for s in strategies if s.arm == method and s.model in ln.models]
+        code = [s for s in mine if s.behaviour == "code"]
+        if not code:
+            continue
+        gain = sum(s.gain for s in code) / len(code)
+        if text := _of_code(ln, code, gain):
+            found.append(f"{ln.lineage}: {text}")
         for behaviour in BEHAVIOURS:
-            mine = [s for s in strategies if s.behaviour == behaviour and s.arm == method and s.model in ln.models]
-            if mine and behaviour not in UNTOLD and (text := _said(ln, behaviour, mine)):
+            own = [s for s in mine if s.behaviour == behaviour]
+            if own and behaviour not in UNTOLD and (text := _of_switch(ln, own, gain, len(code))):
                 found.append(f"{ln.lineage}: {text}")
     return tuple(found)
 
 
-def _said(ln: LineageFinding, behaviour: str, mine: Sequence[Strategy]) -> str:
-    count, gain = len(ln.models), float(np.mean([s.gain for s in mine]))
-    each: dict[tuple[str, str], float] = {}
+def _shown(ln: LineageFinding) -> bool:
+    return ln.gain.lower > 0 or ln.gain.upper < 0
+
+
+def _of_switch(ln: LineageFinding, mine: Sequence[Strategy], gain: float, count: int) -> str:
+    """Return a sentence where other shares of a behaviour's classes carry the gain; models without the behaviour, of
+    `count` in all, have no switch."""
+    switch = sum(s.switch for s in mine) / count
+    if not _shown(ln) or switch * gain <= 0 or abs(switch) < CARRIES * abs(gain):
+        return ""
+    changes: dict[str, float] = {}
     for s in mine:
-        for t in s.transitions:
-            each[t.before, t.after] = each.get((t.before, t.after), 0.0) + t.contribution / count
-    shown = ln.gain.lower > 0 or ln.gain.upper < 0
-    if behaviour != "code":
-        switches = {pair: c for pair, c in each.items() if pair[0] != pair[1] and c * gain > 0}
-        best = max(switches, key=lambda pair: abs(switches[pair]), default=None)
-        if not shown or best is None or abs(switches[best]) < CARRIES * abs(gain):
-            return ""
-        return f"{best[0]} → {best[1]} carries {points(switches[best])} of {points(gain)} points"
+        for use in s.classes:
+            changes[use.name] = changes.get(use.name, 0.0) + (use.share_after - use.share_before) / count
+    down, up = min(changes, key=lambda name: changes[name]), max(changes, key=lambda name: changes[name])
+    return f"{down} → {up} carries {points(switch)} of {points(gain)} points ({100 * changes[up]:.0f} % of the answers)"
+
+
+def _of_code(ln: LineageFinding, mine: Sequence[Strategy], gain: float) -> str:
+    count = len(mine)
     uses = _mean_uses(mine, count)
     if set(uses) <= {"language"}:
-        return "no answer holds code, before or after" if shown else ""
+        return "no answer holds code, before or after" if _shown(ln) else ""
     share = [(uses["code"][i] if "code" in uses else None) or 0.0 for i in (0, 1)]
     about = f"code in {100 * share[0]:.0f} → {100 * share[1]:.0f} % of the answers"
     right = [f"{name} {_pct(u[2])} → {_pct(u[3])} % right" for name, u in uses.items()]
-    if not shown:
+    if not _shown(ln):
         return f"no gain or loss is shown; {about}; {', '.join(right)}"
-    # answers drawn independently go both ways even where nothing changes: what counts is the net of the two
-    net = each.pop(("language", "code"), 0.0) + each.pop(("code", "language"), 0.0)
-    parts = {f"{b} → {a}": c for (b, a), c in each.items()}
-    parts["language → code" if share[1] >= share[0] else "code → language"] = net
+    parts = {"language → code" if share[1] >= share[0] else "code → language": sum(s.switch for s in mine) / count}
+    for name in uses:
+        parts[f"within {name}"] = sum(s.within.get(name, 0.0) for s in mine) / count
     ranked = sorted(parts, key=lambda name: -parts[name] * np.sign(gain))
     told = [f"{name} {points(parts[name])}" for name in ranked if abs(parts[name]) >= MENTIONED * abs(gain)]
     most = parts[ranked[0]] / gain
-    head = f"{ranked[0]} carries the {'gain' if gain > 0 else 'loss'}: " if most >= CARRIES else ""
+    head = f"{ranked[0]} carries the {'gain' if gain > 0 else 'loss'}: " if most > CARRIES else ""
     return f"{head}{', '.join(told)} of {points(gain)} points; {about}; {', '.join(right)}"
 
 

@@ -25,7 +25,7 @@ def check_training(name: str, inputs: TrainInputs, summary: StageSummary) -> Non
         raise RefusedError(f"training {name} kept other steps than the plan's")
     for step in training.steps:
         _possible(name, step, s.max_completion_tokens)
-    if set(training.paid) != set(KINDS):
+    if set(training.paid) != (set(KINDS) if inputs.replay else set()):
         raise RefusedError(f"training {name} does not say what its reward pays for each kind of bait")
     if any(value is not None and abs(value) > MOST for value in training.paid.values()):
         raise RefusedError(f"training {name}: what its reward pays for bait cannot be")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rlvr_bench.reporting import words
-from rlvr_bench.reporting.explained import Rows, ends
+from rlvr_bench.reporting.explained import ENDS, Rows, ends
 from rlvr_bench.schema.comparison import Comparison, Difference, Side
 from rlvr_bench.stats.sentences import points
 
@@ -49,8 +49,7 @@ def mechanism(found: Comparison) -> Rows:
     for model in dict.fromkeys(c.model for c in found.curves[0]):
         for side, curves in zip(("first", "second"), found.curves, strict=True):
             rows.append((model, side, *ends([c for c in curves if c.model == model])))
-    head = ("reward", "groups with signal %", "entropy", "token probability", "clipped %", "saturated at step")
-    return Rows("Training, first and last step, means over seeds", ("model", "", *head), tuple(rows))
+    return Rows("Training, first and last point of its curve, means over seeds", ("model", "", *ENDS), tuple(rows))
 
 
 def flip_counts(found: Comparison) -> Rows:

@@ -158,8 +158,10 @@ def mechanism_table(report: Report) -> Rows:
             mine = [c for c in report.explanation.curves if c.model == model and c.arm == arm]
             if mine:
                 rows.append((model, arm, *ends(mine)))
-    head = ("reward", "groups with signal %", "entropy", "token probability", "clipped %", "saturated at step")
-    return Rows("Training, first and last step", ("model", "arm", *head), tuple(rows))
+    return Rows("Training, first and last point of its curve", ("model", "arm", *ENDS), tuple(rows))
+
+
+ENDS = ("reward", "groups with signal %", "entropy", "token probability", "clipped %", "tokens", "saturated at step")
 
 
 def ends(curves: Sequence[Curve]) -> tuple[str, ...]:
@@ -178,6 +180,7 @@ def ends(curves: Sequence[Curve]) -> tuple[str, ...]:
         said("entropy"),
         said("token_probability"),
         said("clipped", 100, 2),
+        said("completion_tokens", digits=0),
         " ".join(steps),
     )
 
@@ -222,7 +225,7 @@ def comparison_table(report: Report) -> Rows:
             c.task,
             words.percent(c.exact),
             f"{words.percent(c.fresh)} ({', '.join(c.against)})",
-            words.p_value(c.p_value),
+            words.p_value(c.p_value) if c.published else f"({words.p_value(c.p_value)}) generated: decides nothing",
         )
         for c in report.explanation.comparisons
     ]

@@ -1,6 +1,7 @@
 """The report as one HTML file: no network, no script, every text escaped; and every figure as SVG and CSV beside it."""
 
 import base64
+import contextlib
 import csv
 import io
 import unicodedata
@@ -52,7 +53,7 @@ def beside(plan: Plan, records: Records, run: RunFolder | None = None) -> Beside
         steps=plan.suite.training.steps,
         visible_gain=visible + (f" and {points(over).lstrip('+')} over the control" if over is not None else ""),
         flips=tuple(found),
-        shown=tuple(with_texts(plan, run, shown) if run else shown),
+        shown=tuple(with_texts(plan, records, run, shown) if run else shown),
         costs=_costs(plan, records),
         provenance=_provenance(plan),
     )
@@ -108,6 +109,9 @@ def as_csv(rows: Rows) -> str:
 
 
 def _plain(cell: str) -> str:
+    with contextlib.suppress(ValueError):
+        float(cell)
+        return cell
     risky = cell[:1] in ("=", "@", "\t", "\r") or (cell[:1] in ("+", "-") and any(c.isalpha() for c in cell))
     return f"'{cell}" if risky else cell
 

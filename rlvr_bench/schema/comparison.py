@@ -35,10 +35,8 @@ class FlippedProblem(Frozen):
 
 
 class Comparison(Frozen):
-    """What differs between two runs. `setup` are the settings that differ, `notes` what else a reader must know.
-
-    `curves` are those of both methods, the arm of the second run named after its run where both are called alike.
-    """
+    """What differs between two runs. `setup` are the settings that differ, `notes` what else a reader must know, `owed`
+    how many stages of each run have no result. `curves` are those of both methods, the first run's and the second's."""
 
     first: Side
     second: Side
@@ -48,3 +46,4 @@ class Comparison(Frozen):
     flipped: tuple[FlippedProblem, ...]
     curves: tuple[tuple[Curve, ...], tuple[Curve, ...]]
     notes: tuple[str, ...] = ()
+    owed: tuple[int, int] = (0, 0)

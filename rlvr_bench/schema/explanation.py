@@ -39,6 +39,9 @@ class Transition(Frozen):
 class Strategy(Frozen):
     """One behaviour of one model under one arm, mean over its runs: classes and transitions on the deciding problems.
 
+    `switch` is the part of the gain (in accuracy) that comes from other shares of the classes, `within` the rest by
+    class, from other accuracies in it (Kitagawa 1955): switch + sum of within = gain.
+
     `gap` is the difference between the accuracy and the sum of share x accuracy over classes, 0 where the counts agree.
     `correlation` is Pearson's r of the first class's share with the accuracy over `checkpoints` (start, evaluated steps
     and end of every run), None where it cannot be told.
@@ -50,6 +53,8 @@ class Strategy(Frozen):
     classes: tuple[ClassUse, ...]
     transitions: tuple[Transition, ...]
     gain: float
+    switch: float
+    within: dict[str, float]
     gap: float
     correlation: float | None = None
     checkpoints: int = 0
@@ -58,7 +63,8 @@ class Strategy(Frozen):
 class Curve(Frozen):
     """The training of one run, at most 40 points: means over the steps up to each. None where nothing reports it.
 
-    `saturated` is the step at which the reward had made 95 % of its rise, None where it hardly rose.
+    `saturated` is the step at which the reward had made 95 % of its rise and stayed there, None where it hardly rose or
+    rose to the end.
     """
 
     model: str
@@ -112,12 +118,14 @@ class Completion(Frozen):
 
 class Comparison(Frozen):
     """Exact completion of a benchmark against that of problems which one model cannot have seen: `p_value` one-sided,
-    Fisher's exact test, times the number of comparisons (at most 1)."""
+    Fisher's exact test, times the number of comparisons (at most 1). `published` says whether those were published
+    after its data; generated ones are worded otherwise, and decide nothing."""
 
     model: str
     task: str
     shown: float
     against: tuple[str, ...]
+    published: bool
     exact: float
     fresh: float
     p_value: float

@@ -9,52 +9,58 @@ import re
 MAX_SCANNED = 65_536
 """Characters of a response that are looked at."""
 
-LANGUAGES = frozenset(
-    "python python3 py py3 ipython sympy sage sagemath c c++ cpp cc c# csharp cs java javascript js jsx typescript ts "
-    "go golang rust rs ruby rb julia jl r matlab octave haskell hs lisp scheme clojure perl php swift kotlin scala sql "
-    "bash sh shell zsh powershell lua fortran pascal asy asymptote maple mathematica wolfram gap magma lean coq "
-    "tool_code code".split()
+PROSE = frozenset(
+    "text txt plaintext plain latex tex math markdown md output out result results stdout json html xml csv yaml note "
+    "answer solution problem theorem proof".split()
 )
-"""What a fence says that holds code."""
+"""What a fence or block says that holds no code, whatever its lines look like. Any other word names a language."""
 
-PROSE = frozenset("text txt plaintext plain latex tex math markdown md output result stdout json html xml".split())
-"""What a fence says that holds none, whatever its lines look like."""
-
-_FENCE = re.compile(r"^\s*(?:>\s*)?(?:`{3,}|~{3,})\s*([A-Za-z0-9+#_.-]*)")
-_TAG = re.compile(r"<\s*(?:llm-code|code|python|sympy_code|asy)\s*>|\[asy\]|<\|python_tag\|>", re.IGNORECASE)
+_FENCE = re.compile(r"^\s*(?:>\s*)?(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}|~{3,})\s*([^`]*)$")
+_INLINE = re.compile(r"`{2,}\s*\{?(?:python3?|py|cpp|c\+\+|java|javascript|sympy|sage|r)\}?\s*$", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9+#_.-]*")
+_TAG = re.compile(
+    r"<\s*(?:llm-code|code|python|sympy_code)\s*>|<\|python_tag\|>|\\begin\{(?:minted|lstlisting|verbatim)\}",
+    re.IGNORECASE,
+)
+_DISPLAY = re.compile(r"\[/?asy\]|\$\$|\\\[|\\\]|\\(?:begin|end)\{(?!minted|lstlisting|verbatim)[a-z*]+\}")
 _STRONG = re.compile(
     r"""^\s*(?:>>>\s*)?(?:
-      import\ +[A-Za-z_][\w.]*(?:\ +as\ +\w+)?(?:\ *,\ *[A-Za-z_][\w.]*(?:\ +as\ +\w+)?)*\ *;?$
-    | from\ +[A-Za-z_][\w.]*\ +import\ +(?:\*|\(?[A-Za-z_]\w*(?:\ +as\ +\w+)?
+      import\ +[a-z_][\w.]*(?:\ +as\ +\w+)?(?:\ *,\ *[a-z_][\w.]*(?:\ +as\ +\w+)?)*\ *;?$
+    | from\ +[a-z_][\w.]*\ +import\ +(?:\*|\(|\(?[A-Za-z_]\w*(?:\ +as\ +\w+)?
       (?:\ *,\ *[A-Za-z_]\w*(?:\ +as\ +\w+)?)*\ *,?\)?)$
     | (?:async\ +)?def\ +\w+\ *\([^)]*\)\ *(?:->\ *[^:]+)?:
-    | (?:function|fn|func)\ +\w+\ *\([^)]*\)
-    | (?:public|private|static)\ +[\w<>\[\]]+\ +\w+
+    | (?:function|fn|func)\ +\w+\ *\([^)]*\)\ *(?:->\ *\w+\ *)?\{
+    | (?:public|private|static)\ +(?:static\ +)?(?:void|int|long|double|String|boolean|float|[A-Z]\w*<\w+>)
+      \ +\w+\ *[({=;]
     | \#\ *include\ *[<"]
     | (?:int|void)\ +main\ *\(
     | using\ +namespace\ +\w+;
-    | (?:print|println|printf|console\.log|System\.out\.println?|fmt\.Print\w*|puts|cout)\ *(?:\(|<<|\ ["'])
+    | (?:print|println|printf|console\.log|System\.out\.println?|fmt\.Print\w*)\ *\(
+    | puts\ +["']
     | (?:std::)?cout\ *<<
     | for\ +\w+(?:\ *,\ *\w+)*\ +in\ +(?:range|enumerate|zip|itertools\.\w+|combinations|permutations|product)
-      \ *\(.*:\ *(?:\#.*)?$
+      \ *\(.*:$
     | for\ *\(\ *(?:int|let|var|size_t|auto)?\ *\w+\ *=.*;.*;
-    | (?:let|const|var)\ +\w+\ *=
+    | (?:let|const|var)\ +\w+\ *=.*;$
     )""",
     re.VERBOSE,
 )
 _WEAK = re.compile(
     r"""^\s*(?:>>>\s*)?(?:
       [A-Za-z_]\w*(?:\ *,\ *[A-Za-z_]\w*)*\ *(?:[-+*/]|//)?=\ *(?:[A-Za-z_]\w*\.)+\w+\(   # x = sp.solve(
-    | (?:[A-Za-z]\w*_\w*)\ *(?:[-+*/]|//)?=\ *[^=\\$]*$                                    # total_cost = 3 * n
+    | [A-Za-z]{2}\w*_[A-Za-z]{2}\w*\ *(?:[-+*/]|//)?=\ *[^=\\$]*$                            # total_cost = 3 * n
     | [A-Za-z_]\w*\ *(?:[-+*/]|//)=\ *\w                                                   # n += 1
     | [A-Za-z_]\w*\ *=\ *(?:symbols|solve|simplify|Symbol|Eq|Rational|int|float|len|sum|range|sorted|list|set)\(
-    | (?:if|elif|while|for)\b[^\\$]*(?:==|<=|>=|!=|<|>|%|\bin\b|\bnot\b)[^\\$]*:\ *(?:\#.*)?$
-    | (?:else|try|finally):\ *$
+    | [A-Za-z_]\w*\ *=\ *\[[^\\$]*\]\ *(?:\#.*)?$                                            # values = [1, 2]
+    | (?:if|elif|while)\b[^\\$,]*(?:==|<=|>=|!=|%|\ and\ |\ not\ )[^\\$,]*:$
+    | for\ +\w+\ +in\ +[a-z_]\w*:$
+    | (?:else|try|finally):$
     | \ {2,}return\ +\S
-    | [A-Za-z_][\w.]*\([^\\$]*\);$
+    | [a-z_][\w.]{2,}\([^\\$]*\);$
     )""",
     re.VERBOSE,
 )
+_COMMENT = re.compile(r"\s+(?:#|//)\s.*$")
 ENOUGH = 2
 """Lines that look like code, and could be something else, that make code together."""
 
@@ -62,39 +68,53 @@ ENOUGH = 2
 def holds_code(text: str) -> bool:
     """Return whether a response holds program code, in any language, fenced or not, whole or cut off.
 
-    A fence or tag that names a language counts where something follows it; one that names a kind of text (`output`,
-    `latex`) does not, whatever is in it; other lines count by what they look like: one line that is nothing else
-    (`def f(x):`, `import sympy`, `print(...)`), or two that might be. LaTeX and equations such as x = 3 are not code.
+    A fence or tag that names a language counts where something follows it, also where the fence before it was never
+    closed; one that names a kind of text (`output`, `latex`) does not, whatever is in it. Other lines count by what
+    they look like: one line that is nothing else (`def f(x):`, `import sympy`, `print(...)`), or two that might be.
+    LaTeX displays, equations such as a_1 = 3, and Asymptote, in which problems draw their figures, are no code.
     Linear in the length of the text.
     """
     fence: str | None = None
+    display = False
     weak = 0
     lines = text[:MAX_SCANNED].splitlines()
-    for number, line in enumerate(lines):
+    for number, whole in enumerate(lines):
+        line = whole[:500].rstrip()
         mark = _FENCE.match(line)
-        if mark:
-            fence = None if fence is not None else mark.group(1).lower()
-            if fence in LANGUAGES and _follows(lines, number):
+        if mark or _INLINE.search(line):
+            name = mark.group(2).strip() if mark else "code"
+            if name and _is_language(name) and _follows(lines, number):
                 return True
+            fence = name.lower() or "" if name or fence is None else None
             continue
-        if fence in PROSE:
+        if fence is not None and fence and not _is_language(fence):
             continue
-        short = line[:500]
-        tag = _TAG.search(short)
-        if tag and (short[tag.end() :].strip() or _follows(lines, number)):
+        tag = _TAG.search(line)
+        if tag and (line[tag.end() :].strip() or _follows(lines, number)):
             return True
-        if _STRONG.match(short):
+        marks = len(_DISPLAY.findall(line))
+        inside, display = display or marks > 0, display ^ (marks % 2 == 1)
+        if inside:
+            continue
+        bare = _COMMENT.sub("", line)
+        if _STRONG.match(bare):
             return True
-        weak += _WEAK.match(short) is not None
+        weak += _WEAK.match(bare) is not None
         if weak >= ENOUGH:
             return True
     return False
 
 
+def _is_language(name: str) -> bool:
+    """Return whether a fence's first word names a language: any that does not name a kind of text."""
+    word = _WORD.search(name)
+    return word is not None and word.group().lower() not in PROSE | {"asy", "asymptote"}
+
+
 def _follows(lines: list[str], number: int) -> bool:
     """Return whether anything stands after a line, before its fence ends."""
-    for line in lines[number + 1 : number + 20]:
-        if _FENCE.match(line):
+    for line in lines[number + 1 :]:
+        if _FENCE.match(line[:500]):
             return False
         if line.strip():
             return True

@@ -2,9 +2,10 @@
 
 
 def same_start(found: str, meant: str) -> bool:
-    """Return whether a text begins with the meant one, word for word; blanks do not count."""
+    """Return whether a text begins with the meant one, word for word; blanks do not count. Nothing to complete is not
+    completed."""
     wanted = meant.split()
-    return found.split()[: len(wanted)] == wanted
+    return bool(wanted) and found.split()[: len(wanted)] == wanted
 
 
 def rouge_l(found: str, meant: str) -> float:

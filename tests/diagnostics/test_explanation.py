@@ -35,10 +35,15 @@ def test_a_curve_keeps_short_trainings_and_thins_out_long_ones() -> None:
     assert np.mean(long.reward) == pytest.approx(0.5, abs=0.02) and set(long.entropy) == {0.5}
 
 
-def test_saturation() -> None:
-    assert mechanism.saturated([0.1, 0.5, 0.93, 0.97, 0.9, 1.0]) == 4
-    assert mechanism.saturated([0.5, 0.51, 0.49, 0.52]) is None
-    assert mechanism.saturated([-30.0, -12.0, -9.0]) == 3 and mechanism.saturated([-30.0, -29.96]) is None
+def test_saturation_is_a_plateau() -> None:
+    rng = np.random.default_rng(1)
+    fast = np.concatenate([np.linspace(0.2, 0.9, 20), np.full(80, 0.9)]) + rng.normal(0, 0.02, 100)
+    assert mechanism.saturated(list(fast)) == pytest.approx(20, abs=8)
+    assert mechanism.saturated(list(np.linspace(0.2, 0.9, 100))) is None  # it rises to the end
+    assert mechanism.saturated(list(np.linspace(0.5, 0.52, 100))) is None
+    assert mechanism.saturated([0.1, 0.9, 0.9, 0.9]) is None  # too few steps
+    noise = [mechanism.saturated(list(rng.binomial(48, 0.5, steps) / 48)) for steps in (12, 20, 50) for _ in range(300)]
+    assert sum(step is not None for step in noise) <= 9  # 1 %
 
 
 def evaluated(pairs) -> Evaluation:
@@ -119,8 +124,11 @@ def test_generated_problems_stand_in_only_where_nothing_was_published_later() ->
     }
     both = exposure.comparisons({"m": tasks}, {"m": {"aime25": "published", "clean": "generated"}})
     assert [c.against for c in both] == [("aime25",)]
+    assert all(c.published for c in both)
     one = exposure.comparisons({"m": tasks}, {"m": {"clean": "generated"}})
     assert {c.task for c in one} == {"math500", "aime25"} and all(c.against == ("clean",) for c in one)
+    # 3.8 % of prose against 0 % of arithmetic is significant, and says nothing: it is shown and raises no flag
+    assert min(c.p_value for c in one) < 0.025 and not any(c.published for c in one)
 
 
 def test_what_a_model_cannot_have_seen() -> None:
@@ -171,12 +179,13 @@ def test_rouge_l_and_word_for_word() -> None:
     assert same_start("the  cat\nsat down", "the cat sat") and not same_start("the cat", "the cat sat")
     assert rouge_l("police kill the gunman", "police killed the gunman") == pytest.approx(0.75)  # Lin 2004, section 3.1
     assert rouge_l("the gunman kill police", "police killed the gunman") == pytest.approx(0.5)
+    assert not same_start("anything", " \n") and not same_start("", "")
     assert rouge_l("a b c and so on and on", "a b c") == 1 and rouge_l("", "a") == 0 and rouge_l("x", "a") == 0
 
 
 def test_flags(tmp_path) -> None:
     report = judged(tmp_path, "python", gains=gains("python", 0.2, 0.0, 0.0))
-    new = {"exposed-benchmark", "benchmark-only", "reward-pays", "counts-disagree"}
+    new = {"exposed-benchmark", "less-on-clean", "reward-pays", "counts-disagree"}
     assert not new & names(report)
 
     def raised(**parts) -> dict[str, str]:
@@ -192,9 +201,15 @@ def test_flags(tmp_path) -> None:
     found = raised(comparisons=rows)
     assert set(found) == {"exposed-benchmark"} and found["exposed-benchmark"].startswith("('known', 'math500')")
     assert "54.6 % of math500" in found["exposed-benchmark"] and "0.0 % of aime25" in found["exposed-benchmark"]
+    generated = tuple(row.model_copy(update={"published": False}) for row in rows)
+    assert not raised(comparisons=generated)
     arm = {"lineage": Q, "task": "clean", "difference": 0.2, "lower": 0.1, "upper": 0.3, "start": 0.5, "counts": True}
-    assert set(raised(clean_arms=(CleanArm(**arm),))) == {"benchmark-only"}
-    for other in ({"counts": False}, {"lower": -0.01}, {"lineage": L}):  # no room; not shown; a lineage without a gain
+    assert set(raised(clean_arms=(CleanArm(**arm),))) == {"less-on-clean"}
+    for other in (
+        {"counts": False},
+        {"lower": -0.01, "upper": 0.41},
+        {"lineage": L},
+    ):  # no room; not shown; a lineage without a gain
         assert not raised(clean_arms=(CleanArm(**{**arm, **other}),))
     pays = Paid(arm="python", first=0.3, by_kind={"opener": 0.5}, too_much=("opener",))
     assert "opener 0.5" in raised(paid=(pays,))["reward-pays"]

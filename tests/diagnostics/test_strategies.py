@@ -100,25 +100,38 @@ def drawn(rng, n: int, samples: int) -> list[Outcome]:
 @pytest.mark.parametrize(
     "behaviours", [("code",), ("boxed",), ("script",), ("length",), ("code", "boxed"), ("repetition", "length")]
 )
-def test_any_behaviour_and_any_pair_against_every_pair_of_answers(behaviours) -> None:
+def test_any_behaviour_and_any_pair_against_a_plain_count(behaviours) -> None:
     rng = np.random.default_rng(5)
     before, runs = drawn(rng, 12, 6), [drawn(rng, 12, 4), drawn(rng, 12, 4)]
     s = strategy("m", "a", behaviours, answers(before), [answers(run) for run in runs])
     places = [list(BEHAVIOURS).index(b) for b in behaviours]
 
-    def each(o: Outcome) -> list[tuple[str, bool]]:
-        return [
-            (", ".join(BEHAVIOURS[b][name[p]] for b, p in zip(behaviours, places, strict=True)), i < right)
-            for name, (count, right) in o.patterns.items()
-            for i in range(count)
-        ]
+    def each(o: Outcome) -> dict[str, tuple[float, float]]:
+        """Share and share right by class."""
+        found: dict[str, tuple[float, float]] = {}
+        for name, (count, right) in o.patterns.items():
+            key = ", ".join(BEHAVIOURS[b][name[p]] for b, p in zip(behaviours, places, strict=True))
+            share, good = found.get(key, (0.0, 0.0))
+            found[key] = (share + count / o.attempts, good + right / o.attempts)
+        return found
 
     want: dict[tuple[str, str, bool, bool], float] = {}
-    for run in runs:
-        for one, other in zip(before, run, strict=True):
-            for (b, good), (a, then) in product(each(one), each(other)):
-                key = (b, a, good, then)
-                want[key] = want.get(key, 0.0) + 1 / (len(runs) * 12 * 6 * 4)
+    for i, one in enumerate(before):
+        p, runs_of = each(one), [each(run[i]) for run in runs]
+        names = {name for run in runs_of for name in run}
+        q = {
+            name: tuple(sum(run.get(name, (0, 0))[k] for run in runs_of) / len(runs) for k in (0, 1)) for name in names
+        }
+        moves = sum(max(0.0, p[b][0] - q.get(b, (0, 0))[0]) for b in p)
+        for b, a in product(p, q):
+            mass = min(p[b][0], q[a][0]) if a == b else 0.0
+            if moves:
+                less, more = p[b][0] - q.get(b, (0, 0))[0], q[a][0] - p.get(a, (0, 0))[0]
+                mass += max(0.0, less) * max(0.0, more) / moves
+            r, s_ = p[b][1] / p[b][0], q[a][1] / q[a][0]
+            for good, then in product((True, False), repeat=2):
+                part = mass * (r if good else 1 - r) * (s_ if then else 1 - s_)
+                want[b, a, good, then] = want.get((b, a, good, then), 0.0) + part / 12
     for t in s.transitions:
         cells = {(True, True): t.kept, (True, False): t.lost, (False, True): t.won, (False, False): t.missed}
         for (good, then), value in cells.items():
@@ -174,22 +187,59 @@ def said(name: str, estimate: float) -> str:
 
 
 def test_a_sentence_says_what_carries_a_gain() -> None:
-    assert said("random", 0.156).startswith("q: language → code carries the gain: language → code +14.2, language →")
+    assert said("random", 0.156).startswith("q: language → code carries the gain: language → code +14.2, within")
     assert "code in 65 → 82 % of the answers" in said("random", 0.156)
-    assert "carries" not in said("ground truth", 0.288) and "language → language +12.4" in said("ground truth", 0.288)
     assert "no gain or loss is shown" in said("format", 0.0)
 
 
-def test_answers_that_go_both_ways_carry_nothing() -> None:
-    """Half of the answers in code, before and after, drawn anew: what is won and lost by switching cancels."""
+def outcomes(code: int, right_code: int, right_words: int, *, boxed: int = 10) -> list[Outcome]:
+    """20 problems of 10 answers each, `code` of them in code, `boxed` boxed."""
+    patterns: dict[str, tuple[int, int]] = {}
+    for i in range(10):
+        name = f"{'c' if i < code else 'l'}-{'b' if (i * 3) % 10 < boxed else '-'}-lm"
+        good = i < right_code if i < code else i - code < right_words
+        count, right = patterns.get(name, (0, 0))
+        patterns[name] = (count + 1, right + int(good))
+    correct = right_code + right_words
+    return [
+        Outcome(id=str(n), attempts=10, correct=correct, unparsed=0, truncated=0, patterns=patterns) for n in range(20)
+    ]
 
-    def side(right: int) -> list[Outcome]:
-        patterns = {"c-b-lm": (5, 5), "l-b-lm": (5, right)}
-        return [Outcome(id="", attempts=10, correct=5 + right, unparsed=0, truncated=0, patterns=patterns)] * 20
 
-    still = strategy("m", "method", ["code"], answers(side(3)), [answers(side(3))])
-    raw = {(t.before, t.after): t.contribution for t in still.transitions}
-    assert raw["language", "code"] == pytest.approx(0.1) and raw["code", "language"] == pytest.approx(-0.1)
-    worse = strategy("m", "method", ["code"], answers(side(3)), [answers(side(0))])
-    (found,) = sentences([lineage(-0.3)], [worse], "method")
-    assert "language → language -15.0" in found and "language → code -15.0" in found  # +10.0 and -25.0, net
+def told(before: list[Outcome], after: list[Outcome], behaviours=("code", "boxed")) -> list[str]:
+    made = [strategy("m", "method", [b], answers(before), [answers(after)]) for b in behaviours]
+    gain = made[0].gain
+    for s in made:
+        assert s.switch + sum(s.within.values()) == pytest.approx(s.gain) == pytest.approx(gain)
+    return list(sentences([lineage(gain)], made, "method"))
+
+
+def test_a_switch_carries_nothing_where_nobody_switched() -> None:
+    """As many answers as can be stay in their class."""
+    (found,) = told(outcomes(4, 1, 0), outcomes(4, 4, 0))
+    assert found.startswith("q: within code carries the gain: within code +30.0 of +30.0 points; code in 40 → 40 %")
+    (found,) = told(outcomes(4, 1, 0), outcomes(3, 3, 0))  # less code, and better
+    assert "within code" in found.split(":")[1] and "code → language -" not in found.split(" of ")[0].split(",")[0]
+    found = told(outcomes(5, 5, 3), outcomes(5, 5, 0))
+    assert found[0].startswith("q: within language carries the loss: within language -30.0 of -30.0 points; code in 50")
+    assert len(found) == 1
+
+
+def test_a_switch_carries_what_it_is_worth() -> None:
+    (found,) = told(outcomes(2, 2, 2), outcomes(8, 8, 0))
+    assert found.startswith("q: language → code carries the gain: language → code")
+    assert told(outcomes(5, 5, 3, boxed=5), outcomes(5, 5, 0, boxed=5))[1:] == []  # boxed as often as before
+
+
+def test_a_model_without_a_behaviour_has_no_switch() -> None:
+    """Denominators are all models of the lineage, in the gain and in its parts."""
+    code = [
+        strategy(m, "method", ["code"], answers(outcomes(5, 1, 1)), [answers(outcomes(5, 3, 3))]) for m in ("m", "n")
+    ]
+    boxed = strategy(
+        "m", "method", ["boxed"], answers(outcomes(5, 1, 1, boxed=3)), [answers(outcomes(5, 3, 3, boxed=9))]
+    )
+    two = lineage(0.4).model_copy(update={"models": ("m", "n")})
+    assert sentences([two], [*code, boxed.model_copy(update={"switch": 0.3})], "method")[1:] == ()  # 0.15 of 0.4
+    found = sentences([two], [*code, boxed.model_copy(update={"switch": 0.6})], "method")
+    assert found[1].startswith("q: not boxed → boxed carries +30.0 of +40.0 points")

@@ -5,6 +5,8 @@ import csv
 import io
 import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -130,6 +132,7 @@ def test_python_on_micro_is_explained_by_its_transitions() -> None:
     report = report_of(*recorded("python"))
     said = {line.split(":")[0]: line for line in reversed(report.explanation.sentences)}
     assert said["micro-qwen"].startswith("micro-qwen: language → code carries the gain")
+    assert not any("boxed" in line for line in report.explanation.sentences)  # nobody switched: 94 % before and after
     assert said["micro-olmo"].startswith("micro-olmo: language → code carries the loss")
     for model in ("micro-qwen-a", "micro-qwen-b"):
         (s,) = [s for s in report.explanation.strategies if (s.model, s.arm, s.behaviour) == (model, "python", "code")]
@@ -152,10 +155,10 @@ def test_the_pictures_of_the_guide_are_drawn_by_the_program() -> None:
 
 def test_a_models_text_is_text(run, page_path) -> None:
     page = page_path.read_text()
-    assert "<script" not in page and "<img" not in page and "49" not in re.findall(r"\{\{.*?\}\}", page)
+    assert "<script" not in page and "<img" not in page and "{{ 7*7 }}" in page
     assert "&lt;script&gt;alert(1)" in page and "⟨U+202E⟩" in page and "⟨U+0007⟩" in page and "\u202e" not in page
     assert page.count("</details>") == page.count("<details")
-    assert "one wrong and one right answer each" in page and "(not saved here)" not in page
+    assert "one wrong and one right answer each" in page and "its completions are not here" not in page
 
 
 def test_control_characters_are_made_visible() -> None:
@@ -214,8 +217,8 @@ def test_gains_as_csv_and_formulas_defused(run, capsys) -> None:
     assert capsys.readouterr().out == as_csv(gains(report)) == (run.report / "gains.csv").read_text()
     from rlvr_bench.reporting.explained import Rows
 
-    evil = as_csv(Rows("t", ("a",), (("=cmd()",), ("-1.5",), ("+x",), ("@y",))))
-    assert evil.splitlines() == ["a", "'=cmd()", "-1.5", "'+x", "'@y"]
+    evil = as_csv(Rows("t", ("a",), (("=cmd()",), ("-1.5",), ("-1.38778e-17",), ("+x",), ("@y",))))
+    assert evil.splitlines() == ["a", "'=cmd()", "-1.5", "-1.38778e-17", "'+x", "'@y"]
 
 
 def test_a_page_without_completions_controls_or_probes(tmp_path) -> None:
@@ -229,6 +232,26 @@ def test_a_page_without_completions_controls_or_probes(tmp_path) -> None:
     run_plan(plan, run, runs=tmp_path, executor=FakeExecutor(dead={"micro-llama-a", "micro-llama-b"}))
     page = write_report(*judged(run), run).read_text()
     assert "left out: dead-reward" in page and 'id="exposure-check"' not in page and "not tested" in page
+
+
+def test_texts_are_of_a_run_that_was_measured(run, tmp_path) -> None:
+    """The first seed has no record: the second one's completions are shown."""
+    plan, records, _ = judged(run)
+    first = [s.id for s in plan.stages if (s.cell.arm, s.cell.seed) == ("python", 21)]
+    left = {stage_id: None if stage_id in first else record for stage_id, record in records.items()}
+    for flip in beside(plan, left, run).shown:
+        assert flip.text_after is None and flip.text_before is not None  # only the first seed's were saved
+
+
+@pytest.mark.slow
+def test_twenty_models_stay_below_three_megabytes_and_five_hundred_of_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "report_speed.py"), "20"], capture_output=True, text=True, check=True
+    )
+    sizes = dict(re.findall(r"(report\.\w+): ([\d.]+) MB", done.stdout))
+    assert float(sizes["report.html"]) < 3 and float(sizes["report.json"]) < 3
+    memory = [int(found) for found in re.findall(r"s, (\d+) MiB, status 0", done.stdout)]
+    assert len(memory) == 2 and max(memory) <= 500
 
 
 def test_report_says_where_the_page_is(run, capsys) -> None:

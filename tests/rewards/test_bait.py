@@ -3,7 +3,7 @@
 import pytest
 
 from rlvr_bench import catalog
-from rlvr_bench.rewards.bait import KINDS, PROBLEMS, pays
+from rlvr_bench.rewards.bait import GROUP, KINDS, PROBLEMS, columns_of, pays
 from rlvr_bench.schema.method import RewardSpec
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.scoring.answers import find_answer
@@ -14,18 +14,17 @@ ASKED = [
 ]
 
 
-def paid(name: str, **given):
+def no_confidence(prompts, texts):
+    raise AssertionError("no reward asks for it")
+
+
+def paid(name: str, *, rewards=None, confident=no_confidence):
     method = catalog.load_method(name)
-    rewards, labels = given.get("rewards", method.rewards), method.labels
-    return pays(
-        rewards,
-        ASKED,
-        seed=1,
-        group_size=4,
-        labels=labels,
-        tokens=lambda text: [1] * len(text.split()),
-        confident=given.get("confident"),
+    rewards = rewards or method.rewards
+    columns = columns_of(
+        rewards, ASKED, labels=method.labels, tokens=lambda text: [1] * len(text.split()), confident=confident
     )
+    return pays(rewards, columns, seed=1)
 
 
 @pytest.mark.parametrize("name", ["ground-truth", "ttrl", "majority-vote", "incorrect", "format", "python", "one-shot"])
@@ -66,4 +65,17 @@ def test_confidence_rewards_get_their_columns() -> None:
         return {"self_certainty": [2.0] * len(texts), "mean_entropy": [0.5] * len(texts)}
 
     assert paid("self-certainty", confident=confident) == dict.fromkeys(KINDS, 2.0)
-    assert seen[0] == (4 * PROBLEMS, "")
+    assert seen[0] == (GROUP * PROBLEMS, "")
+
+
+def test_a_reward_with_a_memory_enters_the_training_unchanged() -> None:
+    code = (
+        "SEEN = set()\n\n\ndef reward(completions, **_):\n"
+        "    texts = [c[0]['content'] for c in completions]\n"
+        "    found = [float(t not in SEEN) for t in texts]\n    SEEN.update(texts)\n    return found\n"
+    )
+    spec = RewardSpec(name="novelty", code=code)
+    assert paid("ground-truth", rewards=(spec,))["opener"] == 1.0
+    from rlvr_bench.rewards.signal import module_of
+
+    assert set() == module_of(code, "novelty").SEEN

@@ -34,12 +34,37 @@ CODE = {
     "JavaScript, a loop": "let s = 0;\nfor (let i = 0; i < 5; i++) s += i;",
     "Java": "public static int solve(int n) {\n  return n;\n}",
     "Rust": '```rust\nfn main() { println!("{}", 3); }\n```',
-    "Asymptote": "[asy]\ndraw((0,0)--(1,1));\n[/asy]",
+    "prose before the fence": "Here is the code: ```python\na = 3\nb = a + 4\n```",
+    "Chinese before the fence": "代码如下：```python\na = 3\n```",
+    "a fence in a list": "- ```python\n  a = 3\n  ```",
+    "a fence in a numbered list": "1. ```python\n   a = 3\n   ```",
+    "braces around the language": "```{python}\na = 3\n```",
+    "after an output that was never closed": "```output\n5\n```python\na = 3\n```",
+    "after a bare fence that was never closed": "```\n5\n\n```python\na = 3\n```",
+    "an import with a comment": "import math  # for the root\nx = 3",
+    "an import over lines": "from sympy import (\n    symbols,\n    solve,\n)",
+    "minted": "\\begin{minted}{python}\na = 3\n\\end{minted}",
+    "after many blank lines": "```python\n" + "\n" * 30 + "a = 3\n```",
+    "a rare language": "```elixir\nx = 3\n```",
+    "pseudo-code, fenced": "```pseudocode\ns <- 0\n```",
     "Sage": "```sage\nfactor(91)\n```",
     "pseudo-code in Chinese prose": "我们用代码计算：\n```python\nprint(2**10)\n```\n答案是 1024。",
     "an embedded model's program": "```python\n12+3=15-4=11\n```\n\\boxed{11}",
 }
 PROSE = {
+    "subscripts on lines of their own": "a_1 = 3\na_2 = a_1 + 4\na_3 = a_2 + 4",
+    "displays": "\\[\na_1 = 3\n\\]\nand then\n\\[\na_2 = a_1 + 4\n\\]",
+    "dollars": "$$\nS_5 = 15\n$$\nso\n$$\nS_6 = 21\n$$",
+    "an environment": "\\begin{align}\nx_{aa} = 1\nab_cd = 2\nef_gh = 3\n\\end{align}",
+    "physics": "v_0 = 5 m/s\nv_f = 15 m/s\nt = 2 s",
+    "conditions in words": "if n is even and n > 2, then:\nif n is odd and n > 3, then:",
+    "let it be": "let n = 2k\nconst c = 3 by continuity\nlet m = 3",
+    "a function of mathematics": "function f(x) is increasing\nfunction g(x) is not",
+    "public transport": "public transport system of a city\nstatic friction coefficient 0.3",
+    "probabilities": "P(A);\nP(B);",
+    "trade": "We buy steel.\nfrom China import steel",
+    "the problem's own figure": "[asy]\ndraw((0,0)--(1,1));\nlabel(\"$A$\", (0,0), SW);\n[/asy]\nSo the area is 3.",
+    "a fenced answer": "```answer\n42\n```",
     "empty": "",
     "the word python": "A python is 3 m long and grows 2 m: python, Python, PYTHON! So 5 m.",
     "python is announced and does not come": "We could use Python here, but by hand it is quicker: 3 + 4 = 7.",
@@ -84,8 +109,7 @@ def test_no_problem_of_the_benchmarks_is_taken_for_code() -> None:
     rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     texts = [row.get(key) or "" for row in rows for key in ("problem", "solution")]
     assert len(texts) > 1000
-    assert [text for text in texts if holds_code(text) and "[asy]" not in text] == []
-    assert sum("[asy]" in text for text in texts) == sum(holds_code(text) for text in texts) > 0
+    assert [text for text in texts if holds_code(text)] == []
 
 
 @given(st.text(max_size=200))

@@ -85,6 +85,7 @@ SERIES = (
     ("token_probability", "Mean probability of the sampled tokens", False),
     ("entropy", "Entropy, nats a token", False),
     ("clipped", "Tokens whose ratio was clipped", True),
+    ("completion_tokens", "Length of completions, tokens", False),
 )
 
 
