@@ -164,9 +164,9 @@ def _coupled(p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
     """Return (m, m) tables of shares of answers right before and after, before only, after only, and neither.
 
     `p` and `q` are (n, m, 2): each problem's share wrong and right in m classes. Of each problem as many answers stay
-    in their class as can, min(p, q); the rest goes from classes that lost answers to those that won some, in proportion.
-    A moving answer is right as often as its class is on that side. With one answer a problem this is the paper's count,
-    and where nothing changes, nobody switches.
+    in their class as can, min(p, q); the rest goes from classes that lost answers to those that won some, in
+    proportion. A moving answer is right as often as its class is on that side. With one answer a problem this is the
+    paper's count, and where nothing changes, nobody switches.
     """
     before, after = p.sum(2), q.sum(2)
     rates = [np.divide(x[:, :, 1], s, out=np.zeros_like(s), where=s > 0) for x, s in ((p, before), (q, after))]

@@ -39,8 +39,8 @@ class Transition(Frozen):
 class Strategy(Frozen):
     """One behaviour of one model under one arm, mean over its runs: classes and transitions on the deciding problems.
 
-    `switch` is the part of the gain (in accuracy) that comes from other shares of the classes, `within` the rest by
-    class, from other accuracies in it (Kitagawa 1955): switch + sum of within = gain.
+    `switch` is what all moves between classes contribute together, `within` by class what the answers that stayed in it
+    do: switch + sum of within = gain.
 
     `gap` is the difference between the accuracy and the sum of share x accuracy over classes, 0 where the counts agree.
     `correlation` is Pearson's r of the first class's share with the accuracy over `checkpoints` (start, evaluated steps
