@@ -9,6 +9,7 @@
     ├── IncompleteError        3  finished, but some stages failed
     ├── EnvironmentFaultError  4  the machine lacks something, or a file is missing or damaged
     ├── NothingMeasuredError   5  no measurement: never a pass
+    ├── BudgetError            6  the budget is reached; the same command with a larger one goes on
     └── InterruptedRunError  130  stopped by the user; the same command goes on
 
 The codes are public (README, "Exit codes") and tested.
@@ -71,6 +72,12 @@ class NothingMeasuredError(RlvrBenchError):
     """There is no measurement to judge."""
 
     exit_code = 5
+
+
+class BudgetError(RlvrBenchError):
+    """The hours that a run may take are spent; it can be resumed."""
+
+    exit_code = 6
 
 
 class InterruptedRunError(RlvrBenchError):

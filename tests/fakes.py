@@ -124,11 +124,16 @@ class FakeExecutor:
     known: dict[tuple[str, str], float] = field(default_factory=dict)
     fail: set[str] = field(default_factory=set)
     kill: set[str] = field(default_factory=set)
+    hang: set[str] = field(default_factory=set)
+    flaky: dict[str, tuple[str, int]] = field(default_factory=dict)
     interrupt_after: int | None = None
     capacity: int = 2
     ran: list[str] = field(default_factory=list)
     cancelled: int = 0
+    stopped: list[str] = field(default_factory=list)
     _queue: list[Path] = field(default_factory=list)
+    _hanging: list[Path] = field(default_factory=list)
+    _killed: list[Path] = field(default_factory=list)
 
     def start(self) -> None:
         pass
@@ -140,15 +145,34 @@ class FakeExecutor:
     def cancel(self) -> None:
         self.cancelled += 1
         self._queue.clear()
+        self._hanging.clear()
+
+    def stop(self, folder: Path) -> None:
+        self._hanging.remove(folder)
+        self.stopped.append(str(folder))
+        self._killed.append(folder)
 
     def poll(self, timeout: float) -> list[tuple[Path, int]]:
         if self.interrupt_after is not None and len(self.ran) >= self.interrupt_after:
             raise KeyboardInterrupt
+        if self._killed:
+            return [(self._killed.pop(), -9)]
         if not self._queue:
             return []
         folder = self._queue.pop(0)
         stage = Stage.model_validate_json((folder / layout.STAGE).read_text())
         self.ran.append(stage.id)
+        if stage.id in self.hang:
+            self._hanging.append(folder)
+            return []
+        kind, times = self.flaky.get(stage.id, ("", 0))
+        if times:
+            self.flaky[stage.id] = (kind, times - 1)
+            failure = Failure(kind=kind, message=f"flaky: {kind}")
+            timing = Timing(wall_seconds=1.0, cpu_seconds=0.9, peak_memory_bytes=2**20)
+            record = Record(digest=stage.digest, kind=stage.kind, failure=failure, timing=timing)
+            write_model(folder / layout.RECORD, record)
+            return [(folder, 3)]
         if stage.id in self.kill:
             return [(folder, -9)]
         if isinstance(stage.inputs, TrainInputs):

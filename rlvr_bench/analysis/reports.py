@@ -10,7 +10,7 @@ from rlvr_bench.analysis.explained import explain
 from rlvr_bench.diagnostics import flags as flagging
 from rlvr_bench.diagnostics.flags import Baseline, Circumstances
 from rlvr_bench.diagnostics.health import share, why_excluded, why_unhealthy
-from rlvr_bench.diagnostics.origins import origins
+from rlvr_bench.diagnostics.origins import adapted, origins
 from rlvr_bench.diagnostics.scores import task_scores
 from rlvr_bench.errors import NothingMeasuredError
 from rlvr_bench.judgement.elicitation import Elicited, net_elicitation
@@ -110,7 +110,10 @@ def report_of(plan: Plan, records: Records, *, resamples: int = 0) -> Report:
             _evidence(plan, kept, plan.suite.tasks), question, {task.name: task.deciding for task in plan.suite.tasks}
         ),
         scores=scores(measured, method),
-        data=origins(plan, [t for m in measured for runs in m.training.values() for t in runs]),
+        data=(
+            *origins(plan, [t for m in measured for runs in m.training.values() for t in runs]),
+            *adapted(plan, records),
+        ),
         not_tested=not_tested,
         not_measured=tuple(m.name for m in models if m not in measured),
         assumptions=judged.assumptions if judged else (),

@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlvr_bench.backends.resuming import part
 from rlvr_bench.errors import RewardError
 from rlvr_bench.rewards.apart import in_fresh_interpreter, own_code
 from rlvr_bench.rewards.conversation import texts
 from rlvr_bench.rewards.signal import Scored, Signal, around
+from rlvr_bench.runs.layout import PARTS
 from rlvr_bench.schema.plan import TrainInputs
 from rlvr_bench.schema.record import StepHealth
 from rlvr_bench.scoring.behaviour import repeats
@@ -23,7 +26,8 @@ LOGS = ("log_metric", "log_extra")
 class Rollouts:
     """The reward that TRL sees: calls the method's rewards and writes each rollout phase to the file.
 
-    A phase is one row group of a parquet file: texts, tokens, labels, whatever a reward was given, and every reward.
+    A phase is one row group of a parquet file: texts, tokens, labels, whatever a reward was given, and every reward; a
+    file of its own until the training ends, so that a killed one keeps what it had.
     """
 
     def __init__(self, inputs: TrainInputs, path: Path) -> None:
@@ -34,7 +38,6 @@ class Rollouts:
         self.count = 0
         self.end_tokens: frozenset[int] = frozenset()
         self.rows: dict[str, list[Any]] = {}
-        self._writer: Any = None
         self.__name__ = "reward"
 
     def __call__(
@@ -86,17 +89,26 @@ class Rollouts:
         types = {"completion_ids": pa.list_(pa.int32()), "reward": pa.float64()}
         types |= {name: pa.float64() for name in self.rows if name.startswith(PART)}
         table = pa.table({name: pa.array(values, types.get(name)) for name, values in self.rows.items()})
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
-        self._writer.write_table(table)
+        target = part(self.path.parent, self.step)
+        target.parent.mkdir(exist_ok=True)
+        pq.write_table(table, target.with_suffix(".tmp"), compression="zstd")
+        target.with_suffix(".tmp").replace(target)
 
     def _ended(self, ids: list[int], text: str) -> bool:
         return bool(ids) and (ids[-1] in self.end_tokens or any(stop in text for stop in self.inputs.card.stop))
 
     def close(self) -> None:
-        """End the file: only then can it be read."""
-        if self._writer is not None:
-            self._writer.close()
+        """Put the phases together into one file, a row group each."""
+        import pyarrow.parquet as pq
+
+        writer: Any = None
+        for step in range(self.step):
+            table = pq.read_table(part(self.path.parent, step))
+            writer = writer or pq.ParquetWriter(self.path, table.schema, compression="zstd")
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+        shutil.rmtree(self.path.parent / PARTS, ignore_errors=True)
 
     def health(self, updates: Sequence[dict[str, float]]) -> StepHealth:
         """Return how the newest phase went, from its rollouts and from what its updates logged."""

@@ -7,6 +7,7 @@ With TRL's defaults there is one update per rollout batch, the ratio is 1, and c
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from rlvr_bench.backends.data import drawn, training_pool
 from rlvr_bench.backends.labels import read_labels
 from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer, prompt_ids
+from rlvr_bench.backends.resuming import Saver, find, healths
 from rlvr_bench.backends.rollouts import Rollouts, replayed_differently
 from rlvr_bench.backends.tracking import tracking
 from rlvr_bench.backends.watched import confidence_of, watched_trainer
@@ -26,7 +28,7 @@ from rlvr_bench.schema.plan import TrainInputs
 from rlvr_bench.schema.problem import Problem
 from rlvr_bench.schema.record import Definition, Grading, StepHealth, Training
 from rlvr_bench.schema.suite import TrainingSettings
-from rlvr_bench.scoring import GRADER_VERSION, prepare, tallied
+from rlvr_bench.scoring import GRADER_VERSION, prepare, tallied, tally
 
 NO_CLIP = 1e9
 """An epsilon that no ratio reaches."""
@@ -68,7 +70,12 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
     prepare(problem.answer for problem in chosen if inputs.labels)
     torch.manual_seed(inputs.seed)
     model = load_model(inputs.card, device=inputs.device, training=True)
+    identity = digest(inputs.model_dump(mode="json"))
+    resume = find(folder, identity)
     rollouts = Rollouts(inputs, folder / layout.ROLLOUTS)
+    if resume:
+        rollouts.step = resume.step
+        rollouts.count = resume.step * s.prompts_per_step * s.group_size
     rollouts.end_tokens = frozenset(end_ids(tokenizer, inputs.card))
     paid: dict[str, float | None] = {}
     if inputs.replay:  # one that is known not to replay, such as a judge that costs money, is not asked
@@ -86,10 +93,11 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         for p in chosen
     ]
     config = GRPOConfig(
-        output_dir=str(folder / "trainer"),
+        output_dir=str(folder / layout.TRAINER),
         logging_steps=1,
         logging_nan_inf_filter=False,
-        save_strategy="no",
+        save_strategy="no",  # our recorder says when: at the end of a phase
+        save_total_limit=2,  # the older one stays until the newer is marked
         disable_tqdm=True,
         seed=inputs.seed,
         use_cpu=inputs.device == "cpu",
@@ -99,8 +107,9 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         **tracking(trackers),
         **grpo_arguments(s),
     )
-    with (folder / layout.METRICS).open("w", encoding="utf-8") as metrics, tallied() as graded:
-        recorder = _recorder(rollouts, model, folder, metrics)
+    with (folder / layout.METRICS).open("a", encoding="utf-8") as metrics, tallied() as graded:
+        before = Counter(resume.graded if resume else {})
+        recorder = _recorder(rollouts, model, folder, metrics, Saver(folder, identity), before)
         trainer = watched_trainer()(
             model=model,
             reward_funcs=rollouts,
@@ -115,15 +124,15 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         trainer.sampling_batch = s.sampling_batch
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
-        try:
-            trainer.train()
-        finally:
-            rollouts.close()
+        trainer.train(resume_from_checkpoint=str(folder / layout.TRAINER / resume.checkpoint) if resume else None)
+    graded.update(before)
+    rollouts.close()
     if rollouts.step != s.steps:
         raise RlvrBenchError(f"TRL ran {rollouts.step} rollout phases where {s.steps} were asked for")
     save_weights(model, folder / layout.checkpoint(), inputs.device)
     return Training(
         steps=tuple(recorder.steps),
+        resumed=(resume.step,) if resume else (),
         rollouts=rollouts.count,
         problem_ids=tuple(sorted({p.id for p in chosen})),
         left_out=pool.left_out,
@@ -215,8 +224,9 @@ def _weights_digest(folder: Path, step: int | None) -> str:
     return file_digest(folder / layout.checkpoint(step) / layout.WEIGHTS)
 
 
-def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any) -> Any:
-    """Return the callback that writes metrics, keeps weights, and stops at a number that is not one."""
+def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any, saver: Saver, graded: Counter[str]) -> Any:
+    """Return the callback that writes metrics, keeps weights, saves where a training can go on, and stops at a number
+    that is not one. `graded` are answers that were graded before it went on."""
     from transformers import TrainerCallback
 
     updates = rollouts.inputs.settings.updates
@@ -226,14 +236,21 @@ def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any) -> Any
         """One line an update, with TRL's numbers and ours; then one line a step, its health."""
 
         def __init__(self) -> None:
-            self.steps: list[StepHealth] = []
-            self.updates: list[dict[str, float]] = []
+            self.steps: list[StepHealth] = healths(folder)[: rollouts.step]
+            self.updates: list[dict[str, float]] = [{} for _ in range(rollouts.step * updates)]
+            self.before = tally()
             self.trainer: Any = None
 
-        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step in kept:
                 where = folder / layout.checkpoint(kept[state.global_step])
                 save_weights(model, where, rollouts.inputs.device)
+            ended, last = state.global_step % updates == 0, state.global_step >= state.max_steps
+            if ended and not last and saver.due():
+                control.should_save = True
+
+        def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            saver.saved(state.global_step // updates, state.global_step, tally() - self.before + graded)
 
         def on_log(self, _args: Any, _state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
             entry = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}

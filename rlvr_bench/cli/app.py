@@ -19,6 +19,7 @@ from rlvr_bench.cli import (
     plan,
     report,
     rescore,
+    settings,
     status,
     submit,
     validate,
@@ -75,6 +76,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line on some arguments and return the exit code."""
     try:
+        if not {"--help", "-h", "--version"} & set(arguments):
+            settings.apply()
         code = app(arguments or ["--help"], prog_name="rlvr-bench", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except BrokenPipeError:

@@ -42,6 +42,7 @@ class Shown(StrEnum):
     prompt = "prompt"
     data_set = "data-set"
     template = "template"
+    settings = "settings"
 
 
 def list_(
@@ -113,14 +114,41 @@ def _told(load: Callable[[], Any]) -> str:
     return _titled(found) if isinstance(found, Method) else (found.__doc__ or "").split("\n")[0]
 
 
+def _show_settings() -> None:
+    """Print every setting, its value, and where that is from."""
+    import os
+    from pathlib import Path
+
+    from rlvr_bench.cli import settings
+
+    # what files set is a variable by now: they are asked first, and variables only where they say something else
+    found = settings.read({}, Path.cwd())
+    given = settings.read(os.environ, Path.cwd())
+    rows = [(n, found[n] if found[n].value == given[n].value else given[n], s) for n, s in settings.SETTINGS.items()]
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, setting in rows:
+        typer.echo(
+            f"{name:<{width}}  {value.value or '-':<12}  {value.source:<28}  {setting.about} ({setting.variable})"
+        )
+
+
 def show(
     kind: Annotated[Shown, typer.Argument(help="What to show.")],
-    name: Annotated[str, typer.Argument(help="Its name, or its file.")],
+    name: Annotated[str, typer.Argument(help="Its name, or its file; none for settings.")] = "",
 ) -> None:
-    """Print a suite, model card, method, preset, prompt or data set as it is loaded; or a reward's source."""
+    """Print a suite, model card, method, preset, prompt or data set as it is loaded; a reward's source; or the
+    settings, with where each is from."""
     import inspect
 
     from rlvr_bench import catalog, plugins
+
+    if kind is Shown.settings:
+        _show_settings()
+        return
+    if not name:
+        from rlvr_bench.errors import UsageError
+
+        raise UsageError(f"show {kind.value}: which one?", hint=f"rlvr-bench list {kind.value}s")
     from rlvr_bench.cli.shown import as_yaml, card_as_yaml, data_set_as_yaml
 
     if kind is Shown.reward:

@@ -1,6 +1,7 @@
 """`rlvr-bench plan`: what a validation would do and cost; runs nothing."""
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlvr_bench.cli.options import (
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from rlvr_bench.cli.inputs import Planned
+    from rlvr_bench.engine.pace import Forecast
     from rlvr_bench.schema.plan import Plan
 
 
@@ -50,14 +52,28 @@ def plan(
             "frozen": not planned.faults,
             "missing": [fault.message for fault in planned.faults],
             "estimate": made.estimate.model_dump(),
+            "forecast": vars(told) if (told := foretold(made, runs)) else None,
             "stages": [{"id": s.id, "kind": s.kind, "needs": s.needs, "digest": s.digest} for s in made.stages],
         }
         output.emit(document)
         return
-    show_plan(planned, output.answer())
+    show_plan(planned, output.answer(), runs)
 
 
-def show_plan(planned: "Planned", console: "Console") -> None:
+def foretold(made: "Plan", runs: Path, capacity: int | None = None) -> "Forecast | None":
+    """Return what a plan will take here by past stages, None where they do not tell."""
+    from rlvr_bench.engine import pace
+    from rlvr_bench.engine.local import cores
+    from rlvr_bench.runs.layout import RunFolder, run_name
+    from rlvr_bench.runs.store import read_record
+
+    folder = RunFolder(runs / run_name(made))
+    done = [s.id for s in made.stages if (r := read_record(folder, s)) is not None and r.failure is None]
+    one = 1 if made.suite.device == "cuda" else cores()
+    return pace.forecast(made, runs, capacity=capacity or one, done=done)
+
+
+def show_plan(planned: "Planned", console: "Console", runs: Path) -> None:
     """Print a plan on one screen."""
     made = planned.plan
     from rlvr_bench.engine.local import cores
@@ -97,9 +113,16 @@ def show_plan(planned: "Planned", console: "Console") -> None:
         lines.append(("beware", f"reward {label} does not replay: it gave other values for the same rollouts"))
     lines += _frozen(planned)
     cost = made.estimate
-    if cost.gpu_hours:
+    told = foretold(made, runs)
+    if told:
+        low, high = round_two(told.low / 60), round_two(told.high / 60)
+        lines.append(
+            ("time", f"{low:g}-{high:g} min for {told.owed} stages, {told.shared} more from the cache ({told.basis})")
+        )
+    elif cost.gpu_hours:
         low, high = round_two(cost.gpu_hours.low), round_two(cost.gpu_hours.high)
         lines.append(("cost", f"{low:,}-{high:,} A100-hours, nothing cached ({cost.basis})"))
+        lines += _money(cost.gpu_hours.low, cost.gpu_hours.high)
         lines += _per_model(made)
     elif cost.cpu_seconds:
         low, high = cost.cpu_seconds.low / cores(), cost.cpu_seconds.high / cores()
@@ -146,6 +169,22 @@ def _frozen(planned: "Planned") -> list[tuple[str, str]]:
         where = [f"{name} {pin.commit[:7] if pin.commit else f'from a {pin.origin}'}" for name, pin in sets.items()]
         lines.append(("problems", ", ".join(where)))
     return lines + [("beware", note) for note in planned.notes]
+
+
+def _money(low: float, high: float) -> list[tuple[str, str]]:
+    """Say what the hours cost, where a price is set."""
+    import os
+
+    from rlvr_bench.errors import UsageError
+
+    text = os.environ.get("RLVR_BENCH_GPU_PRICE", "")
+    if not text:
+        return []
+    try:
+        price = float(text)
+    except ValueError as error:
+        raise UsageError(f"gpu-price {text!r} is no number", hint="RLVR_BENCH_GPU_PRICE=2.5") from error
+    return [("money", f"{round_two(low * price):,}-{round_two(high * price):,} at {price:g} an hour")]
 
 
 def _per_model(made: "Plan") -> list[tuple[str, str]]:

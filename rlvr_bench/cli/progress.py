@@ -29,6 +29,10 @@ class Silent(AbstractContextManager["Silent"]):
     def tick(self) -> None:
         """Called a few times a second."""
 
+    def notice(self, text: str) -> None:
+        """Say something about the run as a whole."""
+        output.aside().print(text, soft_wrap=True)
+
 
 class Watching(Silent):
     """Says what looks wrong in a training, while it runs and when it ends."""
@@ -48,6 +52,10 @@ class Watching(Silent):
 
 class Json(Watching):
     """One JSON line an event or a warning, on stdout."""
+
+    def notice(self, text: str) -> None:
+        """Print it."""
+        output.emit({"schema": "rlvr-bench/event/1", "event": "notice", "text": text})
 
     def event(self, event: Event) -> None:
         """Print the event."""
@@ -148,6 +156,8 @@ class Grid(Watching):
         warnings = self.watch.event(event)
         if event.kind == "started":
             self.running[event.stage.id] = event.stage
+        elif event.kind == "retried":
+            self.running.pop(event.stage.id, None)
         else:
             self.running.pop(event.stage.id, None)
             self.counted += 1
@@ -164,6 +174,10 @@ class Grid(Watching):
         """Draw the table anew, with new warnings above it."""
         super().tick()
         self.live.update(self._table(), refresh=True)
+
+    def notice(self, text: str) -> None:
+        """Print it above the table."""
+        self.live.console.print(text, soft_wrap=True)
 
     def warn(self, stage: Stage, warning: str) -> None:
         """Print one warning above the table."""

@@ -45,6 +45,36 @@ def validate(
             help="Experiment trackers for trainings: wandb, trackio, tensorboard; several with commas.",
         ),
     ] = "",
+    retry: Annotated[
+        int, typer.Option("--retry", min=0, envvar="RLVR_BENCH_RETRY", help="Try a failed stage again, up to N times.")
+    ] = 0,
+    stage_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--stage-timeout",
+            metavar="MINUTES",
+            envvar="RLVR_BENCH_STAGE_TIMEOUT",
+            help="Stop a stage that runs for longer.",
+        ),
+    ] = None,
+    stall_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--stall-timeout",
+            metavar="MINUTES",
+            envvar="RLVR_BENCH_STALL_TIMEOUT",
+            help="Stop a stage that writes nothing for so long.",
+        ),
+    ] = None,
+    max_gpu_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--max-gpu-hours",
+            metavar="H",
+            envvar="RLVR_BENCH_MAX_GPU_HOURS",
+            help="Start nothing more after H hours of stages, in all (exit 6).",
+        ),
+    ] = None,
     fail_on: FailOnOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -60,6 +90,7 @@ def validate(
     from rlvr_bench.cli.options import refuse, verdicts_of
     from rlvr_bench.cli.plan import show_plan
     from rlvr_bench.cli.progress import Json, Silent, progress
+    from rlvr_bench.engine.care import Care
     from rlvr_bench.engine.local import use_gpu
     from rlvr_bench.engine.runner import run_plan
     from rlvr_bench.errors import IncompleteError, UsageError
@@ -68,6 +99,19 @@ def validate(
     from rlvr_bench.runs.layout import RunFolder, run_name
 
     refused = verdicts_of(fail_on)
+    for name, given in (
+        ("--stage-timeout", stage_timeout),
+        ("--stall-timeout", stall_timeout),
+        ("--max-gpu-hours", max_gpu_hours),
+    ):
+        if given is not None and not given > 0:
+            raise UsageError(f"{name} {given:g}: a number above 0")
+    care = Care(
+        retries=retry,
+        stage_seconds=stage_timeout and 60 * stage_timeout,
+        stall_seconds=stall_timeout and 60 * stall_timeout,
+        hours=max_gpu_hours,
+    )
     report_trainings_to(report_to)
     where_stages_run = plugins.load(plugins.EXECUTORS, executor)
     planned = plan_of(method, suite, runs=runs, models=models or (), seeds=seeds, limit=limit)
@@ -82,7 +126,7 @@ def validate(
     if json:
         output.emit({"schema": "rlvr-bench/event/1", "event": "plan", "run": str(folder.path), "plan": plan.digest})
     elif not quiet:
-        show_plan(planned, output.aside())
+        show_plan(planned, output.aside(), runs)
         output.aside().print(f"run: {folder.path}")
     bring(planned, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
     if plan.suite.device == "cuda":
@@ -102,6 +146,8 @@ def validate(
             executor=where,
             on_event=shown.event,
             on_tick=shown.tick,
+            on_notice=shown.notice,
+            care=care,
         )
     plan, records, report = judged(folder)
     written = write_report(plan, records, report, folder)

@@ -1,10 +1,10 @@
 """Where models and problems of a run are from, and which training problems were left out, in sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rlvr_bench.schema.card import HubWeights
 from rlvr_bench.schema.plan import Plan
-from rlvr_bench.schema.record import Training
+from rlvr_bench.schema.record import Record, Training
 
 SHOWN = 3
 
@@ -41,3 +41,15 @@ def _left_out(trainings: Iterable[Training]) -> list[str]:
             f"{len(unusable)} training problems could not be used: prompt too long, or gold answer not gradable"
         )
     return lines
+
+
+def adapted(plan: Plan, records: Mapping[str, Record | None]) -> tuple[str, ...]:
+    """Return which stages ran with smaller batches after they ran out of memory: the same effective batch, other last
+    bits; of an evaluation, other draws."""
+    found = []
+    for stage in plan.stages:
+        record = records[stage.id]
+        if record is not None and record.adapted:
+            said = ", ".join(f"{name} {value}" for name, value in record.adapted.items())
+            found.append(f"{stage.id} ran out of memory and then with {said}")
+    return tuple(found)

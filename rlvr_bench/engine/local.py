@@ -95,6 +95,11 @@ class LocalExecutor:
                 del self._running[folder]
         return found
 
+    def stop(self, folder: Path) -> None:
+        """Kill one stage; the next poll returns it."""
+        if folder in self._running:
+            self._running[folder].kill()
+
     def cancel(self) -> None:
         """Kill all running stages and wait for their end; they are owed again."""
         for process in self._running.values():

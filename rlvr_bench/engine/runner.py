@@ -1,12 +1,19 @@
 """The only loop that does work: owed stages to the executor, records back, events out."""
 
+import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from rlvr_bench.errors import InterruptedRunError
+from rlvr_bench.engine import pace
+from rlvr_bench.engine.care import Care, Watchdog, read_adapted, smaller
+from rlvr_bench.errors import BudgetError, InterruptedRunError
 from rlvr_bench.runs import layout, store
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.schema.plan import Plan, Stage
@@ -29,6 +36,9 @@ class Executor(Protocol):
     def poll(self, timeout: float) -> list[tuple[Path, int]]:
         """Return the folders whose stage ended, with exit codes, waiting up to `timeout` seconds."""
 
+    def stop(self, folder: Path) -> None:
+        """Stop one stage at once; the next poll returns it."""
+
     def cancel(self) -> None:
         """Stop everything that runs."""
 
@@ -37,7 +47,7 @@ class Executor(Protocol):
 class Event:
     """Something happened to a stage. `done` of `total` stages have a result so far."""
 
-    kind: Literal["kept", "cached", "started", "finished", "failed", "blocked"]
+    kind: Literal["kept", "cached", "started", "finished", "failed", "retried", "blocked"]
     stage: Stage
     record: Record | None
     done: int
@@ -51,6 +61,12 @@ class _State:
     running: dict[Path, Stage]
     done: set[str]
     failed: set[str]
+    care: Care
+    watchdog: Watchdog
+    spent: float = 0.0
+    ending: Literal["", "interrupted", "budget"] = ""
+    attempts: Counter[str] = field(default_factory=Counter)
+    stopped: dict[Path, str] = field(default_factory=dict)
 
 
 def run_plan(
@@ -61,22 +77,27 @@ def run_plan(
     executor: Executor,
     on_event: Callable[[Event], None] = lambda _: None,
     on_tick: Callable[[], None] = lambda: None,
+    on_notice: Callable[[str], None] = lambda _: None,
+    care: Care = Care(),  # noqa: B008 - frozen
 ) -> tuple[str, ...]:
     """Do every owed stage of a plan and return the ids of the stages without a result.
 
     Finished stages are never repeated; equal stages of other runs are taken from the cache under
-    `runs`. A failed stage leaves its siblings running and is owed again next time. Raises
-    InterruptedRunError on Ctrl-C, after stopping the running stages.
+    `runs`. A failed stage leaves its siblings running and is owed again next time, or tried again at once where `care`
+    says so; one that ran out of memory is tried once with smaller batches.
+
+    Raises InterruptedRunError on Ctrl-C: after the first no stage is started and those that run are waited for, a
+    second stops them at once. Raises BudgetError where the hours are spent, in the same way.
     """
     store.refuse_foreign(run)
     with store.locked(run):
         store.start_run(run, plan)
         store.append_event(run, {"event": "run-started", "stages": len(plan.stages)})
-        state = _State(plan, [], {}, set(), set())
+        state = _State(plan, [], {}, set(), set(), care, Watchdog(care), spent=_spent(run))
 
-        def tell(kind: str, stage: Stage, record: Record | None = None) -> None:
+        def tell(kind: str, stage: Stage, record: Record | None = None, **more: Any) -> None:
             event = Event(kind, stage, record, len(state.done), len(plan.stages))  # type: ignore[arg-type]
-            store.append_event(run, {"event": kind, "stage": stage.id})
+            store.append_event(run, {"event": kind, "stage": stage.id, **more})
             on_event(event)
 
         kept = _kept(plan, run)
@@ -87,23 +108,29 @@ def run_plan(
             elif not _adopted(state, run, runs, stage, tell):
                 state.owed.append(stage)
         try:
-            if state.owed:
-                executor.start()
-            while state.owed or state.running:
-                _fill(state, run, runs, executor, tell)
-                for folder, code in executor.poll(POLL_SECONDS):
-                    _collect(state, run, runs, folder, code, tell)
-                on_tick()
-        except KeyboardInterrupt as error:
+            with _interruptible(state, on_notice):
+                if state.owed:
+                    executor.start()
+                while (state.owed and not state.ending) or state.running:
+                    _mind_the_budget(state, on_notice)
+                    if not state.ending:
+                        _fill(state, run, runs, executor, tell)
+                    for folder, why in state.watchdog.stuck():
+                        if folder not in state.stopped:
+                            state.stopped[folder] = why
+                            executor.stop(folder)
+                    for folder, code in executor.poll(POLL_SECONDS):
+                        _collect(state, run, runs, folder, code, tell)
+                    on_tick()
+        except KeyboardInterrupt:
             executor.cancel()
-            store.append_event(run, {"event": "interrupted"})
-            raise InterruptedRunError(
-                f"interrupted with {len(state.done)} of {len(plan.stages)} stages done; nothing finished is lost",
-                hint="run the same command again to go on",
-            ) from error
+            state.ending = "interrupted"
         except BaseException:
             executor.cancel()
             raise
+        if state.ending and state.owed + list(state.running.values()):
+            store.append_event(run, {"event": state.ending})
+            raise _ended(state)
         store.append_event(run, {"event": "run-ended", "failed": sorted(state.failed)})
         return tuple(stage.id for stage in plan.stages if stage.id in state.failed)
 
@@ -148,28 +175,107 @@ def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: T
             folder = run.stage(stage.id)
             (folder / layout.RECORD).unlink(missing_ok=True)
             store.write_model(folder / layout.STAGE, stage)
-            executor.submit(folder)
             state.running[folder] = stage
+            state.watchdog.started(folder)
+            executor.submit(folder)
             tell("started", stage)
 
 
 def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int, tell: Tell) -> None:
-    """Take a finished stage's record; a process that left none was killed."""
+    """Take a finished stage's record; a process that left none was killed, by us where it was stuck."""
     stage = state.running.pop(folder)
+    seconds = round(state.watchdog.ended(folder), 3)
+    state.spent += seconds
+    state.attempts[stage.id] += 1
+    why = state.stopped.pop(folder, None)
     record = store.read_record(run, stage)
     if record is None:
+        failure = Failure(kind="killed", message=f"the stage's process ended without a record (exit code {code})")
+        if why is not None:
+            failure = Failure(kind="timeout", message=f"stopped: it {why}", hint="see its log.txt; --retry tries again")
         record = Record(
             digest=stage.digest,
             kind=stage.kind,
-            failure=Failure(kind="killed", message=f"the stage's process ended without a record (exit code {code})"),
+            failure=failure,
             timing=Timing(wall_seconds=0, cpu_seconds=0, peak_memory_bytes=0),
         )
         store.write_model(folder / layout.RECORD, record)
     if record.failure is not None:
+        if not state.ending and _again(state, folder, stage, record.failure):
+            state.owed.insert(0, stage)
+            tell("retried", stage, record, seconds=seconds, failure=record.failure.kind)
+            return
         state.failed.add(stage.id)
-        tell("failed", stage, record)
+        tell("failed", stage, record, seconds=seconds)
         return
-    shutil.rmtree(folder / "trainer", ignore_errors=True)
+    shutil.rmtree(folder / layout.TRAINER, ignore_errors=True)
     store.publish(run, stage, runs)
+    pace.note(runs, stage, state.plan.environment.device, seconds)
     state.done.add(stage.id)
-    tell("finished", stage, record)
+    tell("finished", stage, record, seconds=seconds)
+
+
+def _again(state: _State, folder: Path, stage: Stage, failure: Failure) -> bool:
+    """Return whether a failed stage is tried again; where memory ran out, once with smaller batches."""
+    if failure.kind == "out-of-memory" and not read_adapted(folder):
+        found = smaller(stage.inputs, {})
+        if found is not None:
+            (folder / layout.COMPLETIONS).unlink(missing_ok=True)  # chunks of another size
+            store.write_text(folder / layout.ADAPTED, json.dumps(found) + "\n")
+            return True
+    return state.care.again(failure, state.attempts[stage.id])
+
+
+def _spent(run: RunFolder) -> float:
+    """Return the seconds that stages of this run took in earlier invocations, failed attempts too."""
+    return sum(float(event.get("seconds", 0.0)) for event in store.read_events(run))
+
+
+def _mind_the_budget(state: _State, on_notice: Callable[[str], None]) -> None:
+    """End where the hours are spent; stages that run are waited for."""
+    hours = state.care.hours
+    if hours is None or state.ending or not state.owed:
+        return
+    spent = (state.spent + state.watchdog.running_seconds()) / 3600
+    if spent >= hours:
+        state.ending = "budget"
+        on_notice(f"{spent:.2f} of {hours:g} hours are spent: no stage is started any more")
+
+
+@contextmanager
+def _interruptible(state: _State, on_notice: Callable[[str], None]) -> Iterator[None]:
+    """Let the first Ctrl-C end the run when its running stages have ended, and the second at once; SIGTERM, which a
+    scheduler sends shortly before it kills, at once too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, _frame: Any) -> None:
+        if number == signal.SIGTERM or state.ending == "interrupted" or not state.running:
+            raise KeyboardInterrupt
+        state.ending = "interrupted"
+        count = len(state.running)
+        on_notice(
+            f"stopping: no new stage is started, {count} that {'runs is' if count == 1 else 'run are'} waited for; "
+            "Ctrl-C again stops at once"
+        )
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ended(state: _State) -> InterruptedRunError | BudgetError:
+    done, total = len(state.done), len(state.plan.stages)
+    if state.ending == "budget":
+        return BudgetError(
+            f"the budget of {state.care.hours:g} hours is reached with {done} of {total} stages done; nothing is lost",
+            hint="run the same command with a larger --max-gpu-hours to go on",
+        )
+    return InterruptedRunError(
+        f"interrupted with {done} of {total} stages done; nothing finished is lost",
+        hint="run the same command again to go on",
+    )

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Literal
 
+from rlvr_bench.engine.care import read_adapted, with_smaller
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import sync_tree, write_model
@@ -25,6 +26,7 @@ from rlvr_bench.scoring import keep_verdicts
 
 LOG_TAIL = 2_000
 PARTIAL = (layout.COMPLETIONS,)
+OF_A_TRAINING = (layout.TRAINER, layout.PARTS, layout.METRICS)
 """What an unfinished attempt leaves that the next may build on."""
 
 
@@ -32,10 +34,12 @@ def run_stage(folder: Path) -> Record:
     """Do the stage of a folder and write its record; failures are records too."""
     started, cpu = time.monotonic(), time.process_time()
     stage = Stage.model_validate_json((folder / layout.STAGE).read_text(encoding="utf-8"))
-    _clear(folder)
+    _clear(folder, training=stage.kind == "train")
     result: dict[str, object] = {}
+    adapted: dict[str, int] = {}
     try:
-        result = _work(stage, folder)
+        adapted = read_adapted(folder)
+        result = _work(stage.model_copy(update={"inputs": with_smaller(stage.inputs, adapted)}), folder)
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()
@@ -43,6 +47,7 @@ def run_stage(folder: Path) -> Record:
     record = Record(
         digest=stage.digest,
         kind=stage.kind,
+        adapted=adapted,
         timing=Timing(
             wall_seconds=round(time.monotonic() - started, 3),
             cpu_seconds=round(time.process_time() - cpu, 3),
@@ -74,10 +79,12 @@ def _work(stage: Stage, folder: Path) -> dict[str, object]:
     return {"evaluation": lm_eval.evaluate(stage.inputs, folder, checkpoint)}
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, *, training: bool) -> None:
     """Remove what an earlier attempt left, except what the next may build on."""
+    kept = {layout.STAGE, layout.LOG, layout.ADAPTED, *PARTIAL, *(OF_A_TRAINING if training else ())}
+    on_the_way = f"{layout.CHECKPOINT}-step-"  # weights kept before a training goes on
     for item in folder.iterdir():
-        if item.name in (layout.STAGE, layout.LOG, *PARTIAL):
+        if item.name in kept or (training and item.name.startswith(on_the_way)):
             continue
         if item.is_dir():
             shutil.rmtree(item)

@@ -49,6 +49,13 @@ def _tokens(stage: Stage) -> tuple[float, float]:
     return _completions(stage) * float(task.sampling.max_tokens), 1.0
 
 
+def tokens_of(stage: Stage) -> float:
+    """Return the tokens that a stage samples at most, a training's with the weight of its updates: what its time grows
+    with."""
+    tokens, weight = _tokens(stage)
+    return tokens * weight
+
+
 def _completions(stage: Stage) -> int:
     """Return how many completions a stage keeps."""
     inputs = stage.inputs

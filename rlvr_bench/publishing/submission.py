@@ -75,6 +75,7 @@ def _summary(stage_id: str, record: Record) -> StageSummary:
         labelling=record.labelling,
         failure=record.failure,
         exposure=record.exposure,
+        adapted=record.adapted,
         likelihoods=record.evaluation.likelihoods if record.evaluation else (),
         generated_tokens=record.evaluation.generated_tokens if record.evaluation else None,
         wall_seconds=record.timing.wall_seconds,

@@ -303,6 +303,7 @@ def _records(folder: Path, plan: Plan) -> Records:
             labelling=summary.labelling,
             evaluation=evaluations.get(stage.id),
             exposure=summary.exposure,
+            adapted=summary.adapted,
             timing=Timing(wall_seconds=summary.wall_seconds, cpu_seconds=summary.cpu_seconds, peak_memory_bytes=0),
         )
     check_apart(plan, records)

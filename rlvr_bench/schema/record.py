@@ -104,6 +104,7 @@ class Training(Frozen):
 
     `replayed_differently` counts saved rollouts whose reward, computed again from the file, is not the same number;
     None where it was not tried.
+    `resumed`: the phase after which this attempt went on with an earlier one's, if it did: the weights are the same.
     `kept` are the digests of the weights of earlier steps, by step. `left_out` are training problems that are tested,
     with the tested problem that each is; `unusable` are those that came up and could not be used: their prompt is too
     long, or their gold answer, where it is needed, cannot be graded. `paid` is what the reward pays, on average, for
@@ -115,6 +116,7 @@ class Training(Frozen):
     problem_ids: tuple[str, ...]
     definition: Definition
     replayed_differently: int | None = Field(default=None, ge=0)
+    resumed: tuple[int, ...] = ()
     checkpoint_sha256: str
     kept: dict[int, str] = Field(default_factory=dict)
     grading: Grading = Grading()
@@ -175,7 +177,7 @@ class Exposure(Frozen):
 class Failure(Frozen):
     """Why a stage has no result. `kind` is machine-readable, `log_tail` is the end of its log."""
 
-    kind: Literal["reward", "labels", "out-of-memory", "non-finite", "environment", "backend", "killed"]
+    kind: Literal["reward", "labels", "out-of-memory", "non-finite", "environment", "backend", "killed", "timeout"]
     message: str
     hint: str | None = None
     log_tail: str = ""
@@ -190,7 +192,11 @@ class Timing(Frozen):
 
 
 class Record(Frozen):
-    """The commit point of a stage: written to a temporary name, synced, renamed."""
+    """The commit point of a stage: written to a temporary name, synced, renamed.
+
+    `adapted`: what was changed after the stage ran out of memory, such as a smaller `micro_batch` at the same effective
+    batch; empty where it ran as planned.
+    """
 
     schema_version: Literal[1] = 1
     digest: str
@@ -199,5 +205,6 @@ class Record(Frozen):
     labelling: Labelling | None = None
     evaluation: Evaluation | None = None
     exposure: Exposure | None = None
+    adapted: dict[str, int] = Field(default_factory=dict)
     failure: Failure | None = None
     timing: Timing

@@ -81,6 +81,7 @@ class StageSummary(Frozen):
     labelling: Labelling | None = None
     failure: Failure | None = None
     exposure: Exposure | None = None
+    adapted: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict, max_length=10)
     likelihoods: tuple[tuple[float, float] | None, ...] = ()
     generated_tokens: int | None = Field(default=None, ge=0)
     wall_seconds: float = Field(ge=0)

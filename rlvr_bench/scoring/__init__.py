@@ -19,6 +19,7 @@ from rlvr_bench.scoring.grader import (
     keep_verdicts,
     prepare,
     tallied,
+    tally,
 )
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "pass_at",
     "prepare",
     "tallied",
+    "tally",
 ]

@@ -248,6 +248,12 @@ def tallied() -> Iterator[Counter[str]]:
         counts.update(_tally - before)
 
 
+def tally() -> Counter[str]:
+    """Return how many answers were graded how in this process so far."""
+    with _tally_lock:
+        return Counter(_tally)
+
+
 def keep_verdicts(folder: Path | None) -> None:
     """Share what math-verify says with the other stages of a run, through files in a folder."""
     _verdicts.keep_in(folder, versions(f"grader-{GRADER_VERSION}", TIME_LIMIT))

@@ -1,0 +1,135 @@
+"""How a run is looked after: retries, time limits, a budget, smaller batches where memory ran out.
+
+Owns what may be tried again and when a stage counts as stuck. Nothing here changes what a stage should find.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rlvr_bench.runs import layout
+from rlvr_bench.schema.plan import AnyInputs, EvaluateInputs, TrainInputs
+from rlvr_bench.schema.record import Failure
+
+SAME_AGAIN = frozenset({"non-finite", "labels"})
+"""Failures that the same seed gives again: trying once more would only cost."""
+
+LOOK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Care:
+    """`retries` of a failed stage; `stage_seconds` that a stage may take; `stall_seconds` that it may go without
+    writing anything; `hours` that all stages of the run may take together, in this invocation and those before."""
+
+    retries: int = 0
+    stage_seconds: float | None = None
+    stall_seconds: float | None = None
+    hours: float | None = None
+
+    def again(self, failure: Failure, attempts: int) -> bool:
+        """Return whether a stage that failed for the `attempts`-th time is tried once more."""
+        return failure.kind not in SAME_AGAIN and attempts <= self.retries
+
+
+@dataclass
+class _Watched:
+    started: float
+    changed: float
+    signature: tuple[int, int] = (0, 0)
+
+
+@dataclass
+class Watchdog:
+    """Which running stages are stuck, by this process's monotonic clock: one that jumps changes nothing."""
+
+    care: Care
+    clock: Callable[[], float] = time.monotonic
+    _stages: dict[Path, _Watched] = field(default_factory=dict)
+    _looked: float = float("-inf")
+
+    def started(self, folder: Path) -> None:
+        """Begin to watch a stage."""
+        now = self.clock()
+        self._stages[folder] = _Watched(now, now)
+
+    def ended(self, folder: Path) -> float:
+        """Return how many seconds a stage took, and forget it."""
+        return self.clock() - self._stages.pop(folder).started
+
+    def running_seconds(self) -> float:
+        """Return the seconds that the running stages have taken so far, together."""
+        now = self.clock()
+        return sum(now - watched.started for watched in self._stages.values())
+
+    def stuck(self) -> list[tuple[Path, str]]:
+        """Return the stages that take too long, or have written nothing for too long, and which of both."""
+        now = self.clock()
+        if now - self._looked < LOOK_SECONDS:
+            return []
+        self._looked = now
+        found = []
+        for folder, watched in self._stages.items():
+            limit, stall = self.care.stage_seconds, self.care.stall_seconds
+            if limit is not None and now - watched.started > limit:
+                found.append((folder, f"ran for more than the {limit:g} s that a stage may take"))
+                continue
+            if stall is None:
+                continue
+            signature = _signature(folder)
+            if signature != watched.signature:
+                watched.signature, watched.changed = signature, now
+            elif now - watched.changed > stall:
+                found.append((folder, f"wrote nothing for {stall:g} s"))
+        return found
+
+
+def _signature(folder: Path) -> tuple[int, int]:
+    """Return the number of files of a folder and their bytes together: progress is what grows."""
+    sizes = []
+    for path in folder.rglob("*"):
+        try:
+            sizes.append(path.stat().st_size)
+        except OSError:  # renamed meanwhile
+            continue
+    return len(sizes), sum(sizes)
+
+
+def smaller(inputs: AnyInputs, adapted: dict[str, int]) -> dict[str, int] | None:
+    """Return batches of half the size, at the same effective batch, or None where they cannot be smaller.
+
+    A training's micro-batch must divide the rollouts of an update; what is sampled at once is halved with it.
+    """
+    if isinstance(inputs, TrainInputs):
+        s = inputs.settings
+        update = s.prompts_per_step * s.group_size // s.updates_per_step
+        now = adapted.get("micro_batch") or s.micro_batch or update
+        half = next((n for n in range(now // 2, 0, -1) if update % n == 0), None)
+        sampled = adapted.get("sampling_batch") or s.sampling_batch or s.prompts_per_step * s.group_size
+        return None if half is None else {"micro_batch": half, "sampling_batch": max(1, sampled // 2)}
+    own = inputs.task.sampling.batch_size if isinstance(inputs, EvaluateInputs) else inputs.batch_size
+    now = adapted.get("batch_size") or own
+    return {"batch_size": now // 2} if now > 1 else None
+
+
+def with_smaller(inputs: AnyInputs, adapted: dict[str, int]) -> AnyInputs:
+    """Return a stage's inputs with smaller batches; as they are, where nothing is adapted."""
+    if not adapted:
+        return inputs
+    if isinstance(inputs, TrainInputs):
+        return inputs.model_copy(update={"settings": inputs.settings.model_copy(update=adapted)})
+    if isinstance(inputs, EvaluateInputs):
+        sampling = inputs.task.sampling.model_copy(update=adapted)
+        return inputs.model_copy(update={"task": inputs.task.model_copy(update={"sampling": sampling})})
+    return inputs.model_copy(update=adapted)
+
+
+def read_adapted(folder: Path) -> dict[str, int]:
+    """Return what an attempt in a stage's folder changes; nothing where there is no such file, or it is torn."""
+    try:
+        found = json.loads((folder / layout.ADAPTED).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {str(name): int(value) for name, value in found.items()}
