@@ -105,7 +105,12 @@ def halfway(stopped, tmp_path):
     return tmp_path / "stage", small("ground-truth", **SETTINGS)
 
 
-@pytest.mark.parametrize("damage", ["optimizer", "rollouts", "mark", "metrics", "other inputs"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "damage", ["optimizer", "mark", *(pytest.param(d, marks=SLOW) for d in ("rollouts", "metrics", "other inputs"))]
+)
 def test_a_damaged_checkpoint_is_not_believed(undisturbed, halfway, damage) -> None:
     folder, inputs = halfway
     mark = folder / layout.TRAINER / resuming.MARK
@@ -125,6 +130,7 @@ def test_a_damaged_checkpoint_is_not_believed(undisturbed, halfway, damage) -> N
     assert found.resumed == () and outcome_of(found) == outcome_of(undisturbed[1])
 
 
+@SLOW
 def test_a_torn_metrics_line_is_dropped(undisturbed, halfway) -> None:
     folder, inputs = halfway
     with (folder / layout.METRICS).open("a") as file:

@@ -11,7 +11,7 @@ from rlvr_bench.runs import layout
 from tests.fakes import FakeExecutor, folder_of, planned
 from tests.judged import BARE
 
-CUT = {"models": ["micro-qwen-a", "micro-olmo-a"], "seeds": 1}
+CUT = {"models": ["micro-qwen-a", "micro-olmo-a"], "seeds": 1, "limit": 20}
 
 
 def noted(runs, plan, each):
@@ -73,8 +73,8 @@ def test_the_newest_of_the_same_device_count_and_damage_does_not(runs) -> None:
 
 
 def test_another_model_of_the_size_stands_in(runs) -> None:
-    plan = planned("python", suite=BARE, models=["micro-qwen-a"], seeds=1)
+    plan = planned("python", suite=BARE, models=["micro-qwen-a"], seeds=1, limit=20)
     noted(runs, plan, lambda s: 10.0)
-    other = pace.forecast(planned("python", suite=BARE, models=["micro-llama-a"], seeds=1), runs, capacity=1)
+    other = pace.forecast(planned("python", suite=BARE, models=["micro-llama-a"], seeds=1, limit=20), runs, capacity=1)
     assert other is not None and other.owed == len(plan.stages)
     assert all(tokens_of(s) > 0 for s in plan.stages)
