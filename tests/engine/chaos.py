@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
+
 from rlvr_bench.analysis import analyse
 from rlvr_bench.engine import worker
 from rlvr_bench.engine.local import LocalExecutor
@@ -87,10 +89,10 @@ def command(runs: Path, real: bool) -> list[str]:
 
 def below(pid: int) -> list[int]:
     """Return the processes below one, all generations."""
-    found = []
-    for child in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split():
-        found += [int(child), *below(int(child))]
-    return found
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def kills(rng: random.Random, runner: subprocess.Popen, span: float) -> Iterator[str]:
