@@ -41,6 +41,8 @@ def proportional_bytes(pid: int) -> int:
 
 
 def measured(method: str, cwd: Path) -> dict[str, float | str]:
+    said = subprocess.run(["rlvr-bench", "plan", "--method", method, "--json"], cwd=cwd, capture_output=True, text=True)
+    foretold = json.loads(said.stdout)["forecast"]
     started = time.monotonic()
     process = subprocess.Popen(
         ["rlvr-bench", "validate", "--method", method, "-q"], cwd=cwd, stdout=subprocess.PIPE, text=True
@@ -65,6 +67,7 @@ def measured(method: str, cwd: Path) -> dict[str, float | str]:
         row[f"{kind} paid"] = paid
     row["peak MiB"] = peak / 2**20
     row["verdict"] = verdict
+    row["foretold"] = (foretold["low"] + foretold["high"]) / 2 / wall if foretold else 0.0
     return row
 
 
@@ -75,6 +78,8 @@ def main() -> None:
     for row in rows:
         print(f"{row['method']}: {row['wall']:.1f} s wall, of which {row['imports']:.1f} s imports, ", end="")
         print(f"peak {row['peak MiB']:.0f} MiB; {row['verdict']}")
+        if row["foretold"]:
+            print(f"  foretold {row['foretold']:.2f} of the wall time")
         for kind in ("baseline", "probe", "prepare", "train", "evaluate"):
             if kind not in row:
                 continue
