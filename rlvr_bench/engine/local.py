@@ -77,9 +77,15 @@ class LocalExecutor:
 
     def submit(self, folder: Path) -> None:
         """Start a stage. Its folder holds `stage.json`."""
-        process = self._context.Process(target=worker.forked, args=(str(folder),), daemon=True)
-        with _without_main():
-            process.start()
+        for last in (False, True):
+            process = self._context.Process(target=worker.forked, args=(str(folder),), daemon=True)
+            try:
+                with _without_main():
+                    process.start()
+                break
+            except (EOFError, ConnectionError):  # the server was killed: the next start makes a new one
+                if last:
+                    raise
         self._running[folder] = process
 
     def poll(self, timeout: float) -> list[tuple[Path, int]]:
