@@ -31,6 +31,10 @@ class ModelData:
     exposure: dict[str, Exposure] = field(default_factory=dict)
     seeds: dict[str, list[int]] = field(default_factory=dict)
 
+    def measured(self, method: str) -> bool:
+        """Return whether the model has a start and a trained run of a method."""
+        return bool(self.before and self.after.get(method))
+
 
 def read(run: RunFolder) -> tuple[Plan, Records]:
     """Return a run's plan and the record of every stage, None where it is owed."""

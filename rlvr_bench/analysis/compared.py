@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rlvr_bench.analysis.collected import ModelData, Records, results_of
+from rlvr_bench.analysis.flips import flipped
 from rlvr_bench.analysis.reports import is_blind, report_of
 from rlvr_bench.diagnostics.mechanism import curve
 from rlvr_bench.errors import NothingMeasuredError, UsageError
@@ -36,8 +37,8 @@ def compare(first: tuple[str, Plan, Records], second: tuple[str, Plan, Records])
     for run, count in zip((name, other_name), owed, strict=True):
         if count:
             notes.append(f"{count} stages of {run} have no result")
-    mine = {m.name: m for m in results_of(plan, records) if m.before and m.after.get(plan.method.name)}
-    theirs = {m.name: m for m in results_of(other, other_records) if m.before and m.after.get(other.method.name)}
+    mine = {m.name: m for m in results_of(plan, records) if m.measured(plan.method.name)}
+    theirs = {m.name: m for m in results_of(other, other_records) if m.measured(other.method.name)}
     both = [model for model in mine if model in theirs]
     if not both:
         raise NothingMeasuredError(
@@ -49,7 +50,7 @@ def compare(first: tuple[str, Plan, Records], second: tuple[str, Plan, Records])
         if alone := [model for model in found if model not in both]:
             notes.append(f"only in {run}: {', '.join(alone)}")
     tasks = [task.name for task in plan.suite.tasks if task.deciding]
-    scores, moved, flipped = [], [], []
+    scores, moved, turned = [], [], []
     for model in both:
         one, two = mine[model], theirs[model]
         ends = [_ends(m, p.method.name, tasks) for m, p in ((one, plan), (two, other))]
@@ -64,7 +65,7 @@ def compare(first: tuple[str, Plan, Records], second: tuple[str, Plan, Records])
                 name=model, lineage=two.lineage, runs=tuple(gains[1]), against=tuple(gains[0]), against_trained=True
             )
         )
-        flipped += _flipped(model, tasks, ends)
+        turned += _flipped(model, tasks, ends)
     if moved:
         notes.append(f"the starts differ, so gains are compared: {', '.join(moved)} (other hardware or versions)")
     blind = is_blind(plan.method) or is_blind(other.method)
@@ -74,7 +75,7 @@ def compare(first: tuple[str, Plan, Records], second: tuple[str, Plan, Records])
         setup=_setup(plan, other),
         lineages=_differences(scores, plan, "lineage", blind=blind),
         models=_differences(scores, plan, "model", blind=blind),
-        flipped=tuple(flipped),
+        flipped=tuple(turned),
         curves=(_curves(plan, mine, both), _curves(other, theirs, both)),
         notes=tuple(notes),
         owed=(owed[0], owed[1]),
@@ -192,7 +193,7 @@ def _flipped(
     for i, task in enumerate(tasks):
         one, two = (end[1][i].mean(0) for end in ends)
         for number, name in enumerate(ends[0][0][task]):
-            if (one[number] - 0.5) * (two[number] - 0.5) < 0:
+            if flipped(one[number], two[number]):
                 found.append(
                     FlippedProblem(
                         model=model, task=task, problem=name, first=float(one[number]), second=float(two[number])

@@ -42,6 +42,11 @@ class Flip:
         return self.after > self.before
 
 
+def flipped(one: float, other: float) -> bool:
+    """Return whether one share is more often right than wrong and the other more often wrong than right."""
+    return (one - 0.5) * (other - 0.5) < 0
+
+
 def flips(plan: Plan, records: Records) -> list[Flip]:
     """Return every problem of the deciding tasks that flipped under the method, by model, largest changes first."""
     found = []
@@ -57,7 +62,7 @@ def flips(plan: Plan, records: Records) -> list[Flip]:
                 continue
             for o in before.sampled:
                 start, end = o.correct / o.attempts, float(np.mean([run[o.id] for run in runs]))
-                if (start - 0.5) * (end - 0.5) < 0:
+                if flipped(start, end):
                     mine.append(Flip(m.name, task, o.id, start, end))
         found += sorted(mine, key=lambda flip: (-abs(flip.after - flip.before), flip.task, flip.problem))
     return found

@@ -60,7 +60,7 @@ def report_of(plan: Plan, records: Records, *, resamples: int = 0) -> Report:
     tasks = [task for task in plan.suite.tasks if task.deciding]
     method, control, reference = plan.method.name, _arm(plan, plan.control), _arm(plan, plan.reference)
     models = results_of(plan, records)
-    measured = [m for m in models if m.before and m.after.get(method)]
+    measured = [m for m in models if m.measured(method)]
     if not measured:
         first = f"; first: {failures[0].stage}: {failures[0].kind}: {failures[0].message}" if failures else ""
         raise NothingMeasuredError(f"no model has been measured before and after training{first}")

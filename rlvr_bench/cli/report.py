@@ -101,7 +101,7 @@ def _transitions(plan: "Plan", records: "Records", report: "Report", names: list
             )
     if len(names) > 2 or len(set(names)) < len(names):
         raise UsageError("--behaviour takes one behaviour, or two different ones")
-    measured = [m for m in results_of(plan, records) if m.before and m.after.get(report.method)]
+    measured = [m for m in results_of(plan, records) if m.measured(report.method)]
     found = strategies_of(plan, measured, report.method, [report.method], tuple(names))
     if not found:
         raise NothingMeasuredError(

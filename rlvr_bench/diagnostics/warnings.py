@@ -7,6 +7,7 @@ from scipy.special import ndtri
 from rlvr_bench.schema.explanation import CleanArm
 from rlvr_bench.schema.finding import Flag, Report
 from rlvr_bench.schema.suite import Rule
+from rlvr_bench.stats.sentences import p_value
 
 
 def of_explanation(report: Report, rule: Rule) -> Iterator[Flag]:
@@ -26,7 +27,7 @@ def of_explanation(report: Report, rule: Rule) -> Iterator[Flag]:
         text = [
             f"{c.model} completes {100 * c.exact:.1f} % of {c.task} word for word from the first "
             f"{100 * c.shown:.0f} %, and {100 * c.fresh:.1f} % of {', '.join(c.against)}, which it cannot have seen "
-            f"(p {_p(c.p_value)})"
+            f"(p {p_value(c.p_value)})"
             for c in exposed
         ]
         about = tuple(dict.fromkeys(name for c in exposed for name in (c.model, c.task)))
@@ -56,7 +57,3 @@ def _lower(arm: CleanArm, alpha: float) -> float:
     """Return the lower bound of a difference at another level than its interval's 2.5 %; a normal quantile."""
     half = (arm.upper - arm.lower) / 2
     return float(arm.difference - half * ndtri(1 - alpha) / ndtri(0.975))
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.2g}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rlvr_bench.reporting import words
 from rlvr_bench.schema.explanation import Curve, Shift, Strategy
 from rlvr_bench.schema.finding import Report
-from rlvr_bench.stats.sentences import points
+from rlvr_bench.stats.sentences import p_value, points
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def lineage_rows(report: Report) -> Rows:
             ln.lineage,
             str(len(ln.models)),
             words.interval(ln.gain).strip(),
-            words.p_value(ln.p_holm),
+            p_value(ln.p_holm),
             words.interval(ln.gain_over_control).strip(),
             words.interval(ln.net_gain).strip(),
             words.interval(ln.reference_gain).strip(),
@@ -225,7 +225,7 @@ def comparison_table(report: Report) -> Rows:
             c.task,
             words.percent(c.exact),
             f"{words.percent(c.fresh)} ({', '.join(c.against)})",
-            words.p_value(c.p_value) if c.published else f"({words.p_value(c.p_value)}) generated: decides nothing",
+            p_value(c.p_value) if c.published else f"({p_value(c.p_value)}) generated: decides nothing",
         )
         for c in report.explanation.comparisons
     ]

@@ -116,14 +116,13 @@ def _plain(cell: str) -> str:
     return f"'{cell}" if risky else cell
 
 
-def as_html(report: Report, around: Beside) -> str:
-    """Return the page of a report. Every text in it is escaped; it asks for nothing outside itself."""
+def as_html(report: Report, around: Beside, drawn: Sequence[Figure]) -> str:
+    """Return the page of a report with its figures. Every text in it is escaped; it asks for nothing outside itself."""
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    drawn = figures(report, margin=around.margin, steps=around.steps)
     named = {figure.name: figure for figure in drawn}
     method = [s for s in report.explanation.strategies if s.arm == report.method]
     tables = SimpleNamespace(
@@ -210,19 +209,12 @@ def _flip_counts(report: Report, found: Sequence[Flip]) -> Rows:
     return Rows("Problems of the deciding tasks that flipped", ("model", "won", "lost"), tuple(rows))
 
 
-def write_figures(report: Report, around: Beside, folder: Path) -> list[Path]:
-    """Write every figure as SVG and CSV into a folder and return the paths."""
-    found = []
-    for figure in figures(report, margin=around.margin, steps=around.steps):
-        for suffix, text in (("svg", figure.standalone()), ("csv", as_csv(figure.rows))):
-            write_text(folder / f"{figure.name}.{suffix}", text)
-            found.append(folder / f"{figure.name}.{suffix}")
-    return found
-
-
 def write_html(report: Report, around: Beside, run: RunFolder) -> Path:
     """Write `report.html` and `figures/` into the run's report folder and return the page's path."""
     target = run.report / "report.html"
-    write_text(target, as_html(report, around))
-    write_figures(report, around, run.report / "figures")
+    drawn = figures(report, margin=around.margin, steps=around.steps)
+    write_text(target, as_html(report, around, drawn))
+    for figure in drawn:
+        for suffix, text in (("svg", figure.standalone()), ("csv", as_csv(figure.rows))):
+            write_text(run.report / "figures" / f"{figure.name}.{suffix}", text)
     return target

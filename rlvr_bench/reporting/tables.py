@@ -5,6 +5,7 @@ from typing import Any
 from rlvr_bench.reporting import explained, words
 from rlvr_bench.reporting.words import row
 from rlvr_bench.schema.finding import Report
+from rlvr_bench.stats.sentences import p_value
 
 
 def as_json(report: Report) -> str:
@@ -69,7 +70,7 @@ def as_markdown(report: Report) -> str:
                 ln.lineage,
                 ", ".join(ln.models),
                 words.interval(ln.gain),
-                words.p_value(ln.p_holm),
+                p_value(ln.p_holm),
                 words.interval(ln.gain_over_control),
                 words.interval(ln.net_gain),
                 words.interval(ln.reference_gain),

@@ -112,11 +112,6 @@ def labels(report: Report) -> list[str]:
     ]
 
 
-def p_value(value: float) -> str:
-    """Return a p-value with two digits, small ones as a bound."""
-    return "<0.001" if value < 0.001 else f"{value:.2g}"
-
-
 def flag_line(flag: Flag) -> str:
     """Return a flag with what it is about and its evidence."""
     about = f" ({', '.join(flag.about)})" if flag.about else ""

@@ -16,6 +16,11 @@ def points(value: float) -> str:
     return f"{round(100 * value, 1) + 0.0:+.1f}"  # never -0.0
 
 
+def p_value(value: float) -> str:
+    """Return a p-value with two digits, small ones as a bound."""
+    return "<0.001" if value < 0.001 else f"{value:.2g}"
+
+
 def sentence(
     decision: Decision,
     start: Bounds,

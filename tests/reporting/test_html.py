@@ -119,7 +119,8 @@ def test_golden_reports(word, method, tmp_path) -> None:
     plan, records = recorded(method) if method else mixed(tmp_path)
     report = report_of(plan, records)
     assert report.verdict.word == word
-    found = text_of(as_html(report, beside(plan, records)))
+    drawn = figures(report, margin=plan.suite.rule.margin, steps=plan.suite.training.steps)
+    found = text_of(as_html(report, beside(plan, records), drawn))
     found = re.sub(r"rlvr-bench \d[\w.]*", "rlvr-bench VERSION", found)
     path = GOLDEN / f"report.{word.lower()}.txt"
     if os.environ.get("RLVR_BENCH_GOLDEN"):
