@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rlvr_bench.cli import completion
 from rlvr_bench.cli.options import RUNS, RunsOption
 
 
@@ -18,9 +19,17 @@ class CompareFormat(StrEnum):
 
 def compare(
     first: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run: its name, its method where that is enough, or its folder.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run: its name, its method where that is enough, or its folder.",
+            autocompletion=completion.runs,
+        ),
     ],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="The run that is compared with it.")],
+    second: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="The run that is compared with it.", autocompletion=completion.runs),
+    ],
     flips: Annotated[
         int, typer.Option("--flips", metavar="N", help="How many flipped problems to list for each model.")
     ] = 3,

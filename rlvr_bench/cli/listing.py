@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlvr_bench.cli import completion
 from rlvr_bench.cli.options import RUNS, JsonOption, RunsOption
 
 if TYPE_CHECKING:
@@ -134,7 +135,9 @@ def _show_settings() -> None:
 
 def show(
     kind: Annotated[Shown, typer.Argument(help="What to show.")],
-    name: Annotated[str, typer.Argument(help="Its name, or its file; none for settings.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="Its name, or its file; none for settings.", autocompletion=completion.shown)
+    ] = "",
 ) -> None:
     """Print a suite, model card, method, preset, prompt or data set as it is loaded; a reward's source; or the
     settings, with where each is from."""

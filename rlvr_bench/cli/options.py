@@ -5,18 +5,37 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlvr_bench.cli import completion
+
 if TYPE_CHECKING:
     from rlvr_bench.schema.finding import Verdict, VerdictWord
 
 MethodOption = Annotated[
-    str, typer.Option("--method", "-m", help="A method: a name, a .py or .yaml file, or package.module:name.")
+    str,
+    typer.Option(
+        "--method",
+        "-m",
+        help="A method: a name, a .py or .yaml file, or package.module:name.",
+        autocompletion=completion.methods,
+    ),
 ]
 SuiteOption = Annotated[
-    str, typer.Option("--suite", "-s", envvar="RLVR_BENCH_SUITE", help="A suite: a name or a YAML file.")
+    str,
+    typer.Option(
+        "--suite",
+        "-s",
+        envvar="RLVR_BENCH_SUITE",
+        help="A suite: a name or a YAML file.",
+        autocompletion=completion.suites,
+    ),
 ]
 ModelsOption = Annotated[
     list[str] | None,
-    typer.Option("--models", help="Only this model of the suite; may be repeated. Makes the run partial."),
+    typer.Option(
+        "--models",
+        help="Only this model of the suite; may be repeated. Makes the run partial.",
+        autocompletion=completion.models,
+    ),
 ]
 SeedsOption = Annotated[
     int | None, typer.Option("--seeds", help="Only the first N seeds of the suite. Makes the run partial.")
@@ -38,7 +57,10 @@ FailOnOption = Annotated[
     list[str] | None,
     typer.Option("--fail-on", metavar="VERDICT", help="Exit 1 at this verdict, such as harmful; may be repeated."),
 ]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run: its name under --runs, or its folder.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run: its name under --runs, or its folder.", autocompletion=completion.runs),
+]
 RUNS = Path("runs")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rlvr_bench.cli.inputs import Planned
     from rlvr_bench.engine.pace import Forecast
+    from rlvr_bench.errors import EnvironmentFaultError
     from rlvr_bench.schema.plan import Plan
 
 
@@ -50,8 +51,9 @@ def plan(
             "digest": made.digest,
             "partial": list(made.partial),
             "frozen": not planned.faults,
-            "missing": [fault.message for fault in planned.faults],
+            "missing": [f.message for f in (*planned.faults, disk_fault(made, runs)) if f],
             "estimate": made.estimate.model_dump(),
+            "free_bytes": free_bytes(runs),
             "forecast": vars(told) if (told := foretold(made, runs)) else None,
             "stages": [{"id": s.id, "kind": s.kind, "needs": s.needs, "digest": s.digest} for s in made.stages],
         }
@@ -129,8 +131,7 @@ def show_plan(planned: "Planned", console: "Console", runs: Path) -> None:
         lines.append(("time", f"{low / 60:.1f}-{high / 60:.1f} min on {cores()} cores, nothing cached ({cost.basis})"))
     else:
         lines.append(("time", f"unknown: {cost.basis}"))
-    disk = f"{size(cost.disk_bytes.low)}-{size(cost.disk_bytes.high)}"
-    lines.append(("disk", disk + (f", {size(cost.download_bytes)} of it downloads" if cost.download_bytes else "")))
+    lines += _disk(made, runs)
     visible = f"{100 * cost.visible_gain:.1f} points over the start"
     if cost.visible_gain_over_control is not None:
         visible += f", {100 * cost.visible_gain_over_control:.1f} over the control"
@@ -169,6 +170,61 @@ def _frozen(planned: "Planned") -> list[tuple[str, str]]:
         where = [f"{name} {pin.commit[:7] if pin.commit else f'from a {pin.origin}'}" for name, pin in sets.items()]
         lines.append(("problems", ", ".join(where)))
     return lines + [("beware", note) for note in planned.notes]
+
+
+def _disk(made: "Plan", runs: Path) -> list[tuple[str, str]]:
+    """Say what lies on the disk in the end, what trainings keep beside it, and what is free."""
+    from rlvr_bench.planning.cost import scratch_bytes
+
+    cost = made.estimate
+    text = f"{size(cost.disk_bytes.low)}-{size(cost.disk_bytes.high)}"
+    text += f", {size(cost.download_bytes)} of it downloads" if cost.download_bytes else ""
+    scratch = max(map(scratch_bytes, made.stages), default=0.0)
+    if scratch >= SHOWN_SCRATCH:
+        text += f"; a training keeps up to {size(scratch)} more while it runs"
+    free = free_bytes(runs)
+    lines = [("disk", text + ("" if free is None else f"; {size(free)} free"))]
+    fault = disk_fault(made, runs)
+    return [*lines, *([("missing", f"{fault.message} ({fault.hint})")] if fault else [])]
+
+
+SHOWN_SCRATCH = 1e9
+
+
+def free_bytes(runs: Path) -> int | None:
+    """Return what is free where the runs lie, or will."""
+    import shutil
+
+    folder = next((path for path in (runs.absolute(), *runs.absolute().parents) if path.exists()), None)
+    try:
+        return shutil.disk_usage(folder).free if folder else None
+    except OSError:
+        return None
+
+
+def disk_fault(made: "Plan", runs: Path, capacity: int = 1) -> "EnvironmentFaultError | None":
+    """Return the error of a disk that is too small for what a plan still has to write, None where it is not."""
+    from rlvr_bench.errors import EnvironmentFaultError
+    from rlvr_bench.planning.cost import disk_bytes
+    from rlvr_bench.runs import layout
+    from rlvr_bench.runs.layout import RunFolder, run_name
+
+    folder, free = RunFolder(runs / run_name(made)), free_bytes(runs)
+    owed = [
+        stage
+        for stage in made.stages
+        if not any(
+            (at / layout.RECORD).exists() for at in (folder.stage(stage.id), layout.cache_of(runs, stage.digest))
+        )
+    ]
+    needed = disk_bytes(owed, capacity)
+    if free is None or needed <= free:
+        return None
+    return EnvironmentFaultError(
+        f"the disk is too small: {size(needed)} are needed, {size(free)} are free",
+        where=str(runs),
+        hint="make room, or name another disk by --runs; fewer seeds or models need less",
+    )
 
 
 def _money(low: float, high: float) -> list[tuple[str, str]]:

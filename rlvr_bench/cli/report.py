@@ -1,6 +1,7 @@
 """`rlvr-bench report`: the findings of a run, computed anew from its records."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,7 +60,14 @@ def report(
 
     folder = find_run(run, runs)
     plan, records, found = judged(folder, resamples=resamples_of(bootstrap))
-    page = written.write_report(plan, records, found, folder)
+    page: Path | None = None
+    try:
+        page = written.write_report(plan, records, found, folder)
+    except OSError as error:  # a run on a read-only disk, or a full one, is read all the same
+        if format is ReportFormat.html:
+            raise
+        said = f"warning: the report could not be written into the run: {error.strerror} ({error.filename})"
+        output.aside().print(said, soft_wrap=True)
     if behaviour:
         _transitions(plan, records, found, behaviour)
     elif format in (ReportFormat.hf, ReportFormat.lm_eval):

@@ -37,7 +37,7 @@ SETTINGS: dict[str, Setting] = {
     "report-to": Setting("RLVR_BENCH_REPORT_TO", "", str, "experiment trackers of trainings"),
     "retry": Setting("RLVR_BENCH_RETRY", "0", int, "how often a failed stage is tried again"),
     "stage-timeout": Setting("RLVR_BENCH_STAGE_TIMEOUT", "", float, "minutes that a stage may take"),
-    "stall-timeout": Setting("RLVR_BENCH_STALL_TIMEOUT", "", float, "minutes that a stage may write nothing"),
+    "stall-timeout": Setting("RLVR_BENCH_STALL_TIMEOUT", "120", float, "minutes without a write; 0: any"),
     "max-gpu-hours": Setting("RLVR_BENCH_MAX_GPU_HOURS", "", float, "hours that all stages of a run may take"),
     "gpu-price": Setting("RLVR_BENCH_GPU_PRICE", "", float, "what an hour of a GPU costs, in any money"),
     "save-minutes": Setting("RLVR_BENCH_SAVE_MINUTES", "10", float, "between two checkpoints of a training at least"),

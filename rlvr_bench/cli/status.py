@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from rlvr_bench.cli.options import RUNS, JsonOption, RunArgument, RunsOption
 
 if TYPE_CHECKING:
+    from rlvr_bench.runs.layout import RunFolder
     from rlvr_bench.runs.summary import Summary
 
 
@@ -14,18 +15,34 @@ def status(run: RunArgument, runs: RunsOption = RUNS, json: JsonOption = False) 
     from rlvr_bench.runs.store import find_run
     from rlvr_bench.runs.summary import summarise
 
-    summary = summarise(find_run(run, runs))
+    folder = find_run(run, runs)
+    summary = summarise(folder)
     if json:
         output.emit({"schema": "rlvr-bench/status/1", **summary.model_dump(mode="json")})
         return
-    _show(summary)
+    _show(summary, _left(folder, summary))
 
 
-def _show(summary: "Summary") -> None:
+def _left(folder: "RunFolder", summary: "Summary") -> str:
+    """Say how long the open stages will take: by past stages here, else at the pace so far."""
+    from rlvr_bench.cli.plan import foretold, round_two
+    from rlvr_bench.engine.local import cores
+    from rlvr_bench.runs.store import read_plan
+
+    if summary.done == summary.stages:
+        return ""
+    if told := foretold(read_plan(folder), folder.path.parent):
+        return f"{round_two(told.low / 60):g}-{round_two(told.high / 60):g} min ({told.basis})"
+    if summary.seconds_left:
+        left = summary.seconds_left / cores()
+        return f"about {0.7 * left:.0f}-{1.5 * left:.0f} s on {cores()} cores, at the pace so far"
+    return "unknown: no stage of every kind has ended yet"
+
+
+def _show(summary: "Summary", left: str) -> None:
     from rich.table import Table
 
     from rlvr_bench.cli import output
-    from rlvr_bench.engine.local import cores
 
     console = output.answer()
     console.print(
@@ -52,9 +69,11 @@ def _show(summary: "Summary") -> None:
             f"whole run {summary.wall_seconds:.1f} s, of which {summary.idle_seconds or 0:.1f} s before the first "
             "stage started (imports)"
         )
-    if summary.seconds_left and summary.done < summary.stages:
-        left = summary.seconds_left / cores()
-        console.print(f"left: about {0.7 * left:.0f}-{1.5 * left:.0f} s on {cores()} cores, at the pace so far")
+    console.print(f"stages ran for {summary.hours:.3g} hours here, in {summary.invocations} invocations")
+    if summary.newest:
+        console.print(f"newest: {summary.newest}", soft_wrap=True)
+    if left:
+        console.print(f"left: {left}", soft_wrap=True)
     for stage in summary.running:
         console.print(f"running: {stage}")
     for failure in summary.failed:

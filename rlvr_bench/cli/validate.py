@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rlvr_bench.cli import completion
 from rlvr_bench.cli.options import (
     RUNS,
     FailOnOption,
@@ -17,6 +18,9 @@ from rlvr_bench.cli.options import (
     SeedsOption,
     SuiteOption,
 )
+
+STALL_MINUTES = 120.0
+"""A phase of a large training and a chunk of an evaluation take minutes: who writes nothing for two hours is stuck."""
 
 
 def validate(
@@ -34,7 +38,9 @@ def validate(
     executor: Annotated[
         str,
         typer.Option(
-            envvar="RLVR_BENCH_EXECUTOR", help="Where stages run: `local`, a plug-in, or package.module:name."
+            envvar="RLVR_BENCH_EXECUTOR",
+            help="Where stages run: `local`, a plug-in, or package.module:name.",
+            autocompletion=completion.executors,
         ),
     ] = "local",
     report_to: Annotated[
@@ -58,14 +64,14 @@ def validate(
         ),
     ] = None,
     stall_timeout: Annotated[
-        float | None,
+        float,
         typer.Option(
             "--stall-timeout",
             metavar="MINUTES",
             envvar="RLVR_BENCH_STALL_TIMEOUT",
-            help="Stop a stage that writes nothing for so long.",
+            help="Stop a stage that writes nothing for so long; 0: never.",
         ),
-    ] = None,
+    ] = STALL_MINUTES,
     max_gpu_hours: Annotated[
         float | None,
         typer.Option(
@@ -88,7 +94,7 @@ def validate(
     from rlvr_bench.cli import output
     from rlvr_bench.cli.inputs import bring, plan_of, report_trainings_to
     from rlvr_bench.cli.options import refuse, verdicts_of
-    from rlvr_bench.cli.plan import show_plan
+    from rlvr_bench.cli.plan import disk_fault, show_plan
     from rlvr_bench.cli.progress import Json, Silent, progress
     from rlvr_bench.engine.care import Care
     from rlvr_bench.engine.local import use_gpu
@@ -101,7 +107,7 @@ def validate(
     refused = verdicts_of(fail_on)
     for name, given in (
         ("--stage-timeout", stage_timeout),
-        ("--stall-timeout", stall_timeout),
+        ("--stall-timeout", stall_timeout or None),
         ("--max-gpu-hours", max_gpu_hours),
     ):
         if given is not None and not given > 0:
@@ -109,7 +115,7 @@ def validate(
     care = Care(
         retries=retry,
         stage_seconds=stage_timeout and 60 * stage_timeout,
-        stall_seconds=stall_timeout and 60 * stall_timeout,
+        stall_seconds=60 * stall_timeout or None,
         hours=max_gpu_hours,
     )
     report_trainings_to(report_to)
@@ -128,6 +134,8 @@ def validate(
     elif not quiet:
         show_plan(planned, output.aside(), runs)
         output.aside().print(f"run: {folder.path}")
+    if small := disk_fault(plan, runs, workers or 1):
+        raise small
     bring(planned, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
     if plan.suite.device == "cuda":
         use_gpu()

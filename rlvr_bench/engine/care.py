@@ -3,20 +3,66 @@
 Owns what may be tried again and when a stage counts as stuck. Nothing here changes what a stage should find.
 """
 
+import errno
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.planning.cost import disk_bytes
 from rlvr_bench.runs import layout
-from rlvr_bench.schema.plan import AnyInputs, EvaluateInputs, TrainInputs
+from rlvr_bench.schema.plan import AnyInputs, EvaluateInputs, Stage, TrainInputs
 from rlvr_bench.schema.record import Failure
 
 SAME_AGAIN = frozenset({"non-finite", "labels"})
 """Failures that the same seed gives again: trying once more would only cost."""
 
 LOOK_SECONDS = 2.0
+
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL = ("No space left on device", "Disk quota exceeded", "code: 28", "PytorchStreamWriter failed")
+"""What libraries say of a full disk without an error number: safetensors, torch."""
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Return whether an error, or what caused it, is that no space is left."""
+    said: BaseException | None = error
+    while said is not None:
+        if isinstance(said, OSError) and said.errno in NO_SPACE:
+            return True
+        if any(words in str(said) for words in FULL):
+            return True
+        said = said.__cause__
+    return False
+
+
+def no_room(folder: Path, needed: float | None = None) -> EnvironmentFaultError:
+    """Return the error that says that a disk has no room, for `needed` bytes where that is known."""
+    free = _free(folder)
+    room = f"{free / 1e9:.3g} GB are free" if free is not None else "nothing is known to be free"
+    return EnvironmentFaultError(
+        f"the disk is full: {room}" if needed is None else f"the next stage needs {needed / 1e9:.3g} GB, {room}",
+        where=str(folder),
+        hint="make room and run the same command again: nothing finished is lost",
+    )
+
+
+def check_room(folder: Path, stage: Stage) -> None:
+    """Raise EnvironmentFaultError where a stage would not fit on the disk."""
+    free, needed = _free(folder), disk_bytes([stage])
+    if free is not None and free < needed:
+        raise no_room(folder, needed)
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rlvr_bench.engine import pace
-from rlvr_bench.engine.care import Care, Watchdog, read_adapted, smaller
+from rlvr_bench.engine.care import Care, Watchdog, check_room, disk_is_full, no_room, read_adapted, smaller
 from rlvr_bench.errors import BudgetError, InterruptedRunError
 from rlvr_bench.runs import layout, store
+from rlvr_bench.runs.invocations import note_invocation
 from rlvr_bench.runs.layout import RunFolder
+from rlvr_bench.runs.lock import locked
 from rlvr_bench.schema.plan import Plan, Stage
 from rlvr_bench.schema.record import Failure, Record, Timing
 
@@ -87,11 +90,15 @@ def run_plan(
     says so; one that ran out of memory is tried once with smaller batches.
 
     Raises InterruptedRunError on Ctrl-C: after the first no stage is started and those that run are waited for, a
-    second stops them at once. Raises BudgetError where the hours are spent, in the same way.
+    second stops them at once. Raises BudgetError where the hours are spent, in the same way. Raises
+    EnvironmentFaultError where the disk has no room for the next stage, or filled up: everything is stopped and owed.
     """
     store.refuse_foreign(run)
-    with store.locked(run):
+    with locked(run) as held:
         store.start_run(run, plan)
+        store.mend_journal(run)
+        note_invocation(run, plan, sys.argv)
+        store.sweep(runs)
         store.append_event(run, {"event": "run-started", "stages": len(plan.stages)})
         state = _State(plan, [], {}, set(), set(), care, Watchdog(care), spent=_spent(run))
 
@@ -121,12 +128,15 @@ def run_plan(
                             executor.stop(folder)
                     for folder, code in executor.poll(POLL_SECONDS):
                         _collect(state, run, runs, folder, code, tell)
+                    held.beat()
                     on_tick()
         except KeyboardInterrupt:
             executor.cancel()
             state.ending = "interrupted"
-        except BaseException:
+        except BaseException as error:
             executor.cancel()
+            if disk_is_full(error):
+                raise no_room(run.path) from error
             raise
         if state.ending and state.owed + list(state.running.values()):
             store.append_event(run, {"event": state.ending})
@@ -173,6 +183,7 @@ def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: T
             if _adopted(state, run, runs, stage, tell):  # an equal stage, of this run or another, ended meanwhile
                 continue
             folder = run.stage(stage.id)
+            check_room(run.path, stage)
             (folder / layout.RECORD).unlink(missing_ok=True)
             store.write_model(folder / layout.STAGE, stage)
             state.running[folder] = stage
@@ -201,6 +212,9 @@ def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int,
         )
         store.write_model(folder / layout.RECORD, record)
     if record.failure is not None:
+        if record.failure.kind == "disk-full":  # the others would fail in the same way
+            tell("failed", stage, record, seconds=seconds)
+            raise no_room(run.path)
         if not state.ending and _again(state, folder, stage, record.failure):
             state.owed.insert(0, stage)
             tell("retried", stage, record, seconds=seconds, failure=record.failure.kind)

@@ -14,14 +14,13 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Literal
 
-from rlvr_bench.engine.care import read_adapted, with_smaller
+from rlvr_bench.engine.care import disk_is_full, read_adapted, with_smaller
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import sync_tree, write_model
 from rlvr_bench.schema.plan import ExposureInputs, PrepareInputs, Stage, TrainInputs
-from rlvr_bench.schema.record import Failure, Record, Timing
+from rlvr_bench.schema.record import Failure, FailureKind, Record, Timing
 from rlvr_bench.scoring import keep_verdicts
 
 LOG_TAIL = 2_000
@@ -104,9 +103,7 @@ def _failure(error: Exception, folder: Path) -> Failure:
     )
 
 
-def _kind(
-    error: Exception,
-) -> Literal["reward", "labels", "out-of-memory", "non-finite", "environment", "backend"]:
+def _kind(error: Exception) -> FailureKind:
     name = type(error).__name__
     if name == "RewardError":
         return "reward"
@@ -116,7 +113,9 @@ def _kind(
         return "non-finite"
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         return "out-of-memory"
-    if isinstance(error, EnvironmentFaultError):
+    if disk_is_full(error):
+        return "disk-full"
+    if isinstance(error, EnvironmentFaultError | PermissionError):
         return "environment"
     return "backend"
 

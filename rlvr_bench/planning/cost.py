@@ -78,6 +78,23 @@ def _disk(stage: Stage) -> float:
     )
 
 
+def scratch_bytes(stage: Stage) -> float:
+    """Return what a training keeps beside its results while it runs: two checkpoints to go on from, each the float32
+    weights and the optimizer's state (Adam: two moments). 0 for other stages."""
+    inputs = stage.inputs
+    if not isinstance(inputs, TrainInputs):
+        return 0.0
+    moments = 0 if inputs.settings.optimizer == "sgd" else 8
+    return 2.0 * (4 + moments) * inputs.card.parameters
+
+
+def disk_bytes(stages: Sequence[Stage], at_once: int = 1) -> float:
+    """Return the bytes that stages need on the disk of the run: their results, equal ones once, and what the largest
+    `at_once` of them keep while they run."""
+    once = list({stage.digest: stage for stage in stages}.values())
+    return sum(map(_disk, once)) + sum(sorted(map(scratch_bytes, once))[-at_once:])
+
+
 def gpu_seconds(stage: Stage) -> float:
     """Return A100-seconds of a stage, in the middle of what is expected."""
     inputs = stage.inputs

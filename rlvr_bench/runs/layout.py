@@ -39,6 +39,11 @@ class RunFolder:
         return self.path / "journal.jsonl"
 
     @property
+    def about(self) -> Path:
+        """Who worked on the run, where and with what: `run.json`."""
+        return self.path / "run.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that works on the run."""
         return self.path / "lock"

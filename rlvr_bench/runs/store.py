@@ -1,15 +1,13 @@
-"""Durable files: atomic JSON, the journal, the lock, records, and the shared cache of finished stages."""
+"""Durable files: atomic JSON, the journal, records, and the shared cache of finished stages."""
 
-import fcntl
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-import socket
 import tempfile
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.schema.plan import Plan, Stage
 from rlvr_bench.schema.record import Record
+
+SWEPT_SECONDS = 24 * 3600.0
 
 
 def write_text(path: Path, text: str) -> None:
@@ -143,6 +143,16 @@ def append_event(run: RunFolder, event: dict[str, Any]) -> None:
         file.flush()
 
 
+def mend_journal(run: RunFolder) -> None:
+    """End a torn last line, so that the next event is not lost with it."""
+    with contextlib.suppress(FileNotFoundError), run.journal.open("rb+") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+
+
 def read_events(run: RunFolder) -> list[dict[str, Any]]:
     """Return the journal's events; a torn last line is dropped."""
     if not run.journal.exists():
@@ -154,52 +164,6 @@ def read_events(run: RunFolder) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return events
-
-
-@contextmanager
-def locked(run: RunFolder) -> Iterator[None]:
-    """Hold the run's lock; it is released when the process ends, however it ends.
-
-    Raises UsageError naming the holder where another process works on the run.
-    """
-    run.path.mkdir(parents=True, exist_ok=True)
-    with run.lock.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise UsageError(
-                f"another process works on this run: {file.read().strip() or 'unknown'}",
-                where=str(run.path),
-                hint="wait for it, or stop it",
-            ) from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"host {socket.gethostname()} pid {os.getpid()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
-def is_locked(run: RunFolder) -> bool:
-    """Return whether a process works on the run now, by the holder that the lock names."""
-    try:
-        words = run.lock.read_text(encoding="utf-8").split()
-    except FileNotFoundError:
-        return False
-    if len(words) != 4:
-        return False
-    if words[1] != socket.gethostname():
-        return True  # another machine's process: not known to be gone
-    try:
-        os.kill(int(words[3]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def file_digest(path: Path) -> str:
@@ -248,18 +212,33 @@ def _link_tree(source: Path, target: Path, *, leave_out: Collection[str] = ()) -
 
 
 def publish(run: RunFolder, stage: Stage, runs: Path) -> None:
-    """Share a finished stage through the cache. Whoever renames first wins; equal digests are equal work."""
+    """Share a finished stage through the cache. Whoever renames first wins; equal digests are equal work.
+
+    A broken entry is moved away in one step before the new one takes its place: another run may be reading it.
+    """
     target = layout.cache_of(runs, stage.digest)
     if _cached(target, stage) is not None:
         return
-    shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
-    _link_tree(run.stage(stage.id), temporary, leave_out=(layout.STAGE, layout.LOG))
     try:
-        temporary.rename(target)
-    except OSError:
-        shutil.rmtree(temporary)
+        _link_tree(run.stage(stage.id), temporary, leave_out=(layout.STAGE, layout.LOG))
+        if target.exists() and _cached(target, stage) is None:
+            with contextlib.suppress(OSError):  # another run was faster
+                target.rename(temporary.with_name(f"{temporary.name}-old"))
+        with contextlib.suppress(OSError):
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary.with_name(f"{temporary.name}-old"), ignore_errors=True)
+
+
+def sweep(runs: Path) -> None:
+    """Remove what publishers that were killed left in the cache, a day later."""
+    for left in layout.cache_of(runs, ".new-x").parent.glob(".new-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > SWEPT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _cached(folder: Path, stage: Stage) -> Record | None:
@@ -284,7 +263,11 @@ def adopt(run: RunFolder, stage: Stage, runs: Path) -> Record | None:
     folder = run.stage(stage.id)
     if folder.exists():
         shutil.rmtree(folder)
-    _link_tree(source, folder, leave_out=(layout.RECORD,))
+    try:
+        _link_tree(source, folder, leave_out=(layout.RECORD,))
+    except FileNotFoundError:  # replaced meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
     write_model(folder / layout.STAGE, stage)
     write_model(folder / layout.RECORD, record)
     return record

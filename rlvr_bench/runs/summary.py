@@ -1,7 +1,11 @@
 """A run's state and costs, from its records and journal."""
 
+from typing import Any
+
 from rlvr_bench.runs import store
+from rlvr_bench.runs.invocations import invocations
 from rlvr_bench.runs.layout import RunFolder
+from rlvr_bench.runs.lock import is_locked
 from rlvr_bench.schema.base import Frozen
 
 
@@ -18,7 +22,8 @@ class KindSummary(Frozen):
 
 class Summary(Frozen):
     """How far a run is. `wall_seconds` and `idle_seconds` (before the first stage) are those of the last
-    invocation that ended; `seconds_left` is the work of all open stages, one after another, at the pace so
+    invocation that ended; `hours` are those of all stages that ran here so far, failed attempts too; `newest` says
+    where the newest invocation ran; `seconds_left` is the work of all open stages, one after another, at the pace so
     far, None where a kind of stage has not been seen yet."""
 
     run: str
@@ -31,6 +36,9 @@ class Summary(Frozen):
     wall_seconds: float | None
     idle_seconds: float | None
     seconds_left: float | None
+    hours: float = 0.0
+    invocations: int = 0
+    newest: str = ""
 
 
 def summarise(run: RunFolder) -> Summary:
@@ -47,7 +55,7 @@ def summarise(run: RunFolder) -> Summary:
                 cached.add(event["stage"])
             elif event["event"] == "finished":
                 cached.discard(event["stage"])
-    alive = bool(events) and events[-1]["event"] not in ("run-ended", "interrupted") and store.is_locked(run)
+    alive = bool(events) and events[-1]["event"] not in ("run-ended", "interrupted") and is_locked(run)
     running = tuple(s for s, kind in last.items() if kind == "started" and alive)
     kinds = []
     for kind in dict.fromkeys(stage.kind for stage in plan.stages):
@@ -87,8 +95,22 @@ def summarise(run: RunFolder) -> Summary:
         kinds=tuple(kinds),
         wall_seconds=wall,
         idle_seconds=idle,
+        hours=round(sum(float(event.get("seconds", 0.0)) for event in events) / 3600, 4),
+        invocations=len(known := invocations(run)),
+        newest=_newest(known),
         seconds_left=round(sum(each[kind] for kind in open_), 1) if all(kind in each for kind in open_) else None,
     )
+
+
+def _newest(known: list[dict[str, Any]]) -> str:
+    """Say where the newest invocation ran, and on what."""
+    if not known:
+        return ""
+    last = known[-1]
+    gpus = str(last.get("accelerators", "none seen"))
+    what = gpus if gpus != "none seen" else f"{last.get('cores')} cores, no GPU"
+    commit = f", commit {str(last['commit'])[:12]}" if last.get("commit") else ""
+    return f"host {last.get('host')} ({what}), rlvr-bench {last.get('program')}{commit}"
 
 
 def _wall(events: list[dict[str, object]]) -> tuple[float | None, float | None]:
@@ -105,6 +127,6 @@ def _wall(events: list[dict[str, object]]) -> tuple[float | None, float | None]:
             first = time
         elif kind in ("run-ended", "interrupted") and begun is not None:
             if first is not None or best[0] is None:
-                best = (time - begun, None if first is None else first - begun)
+                best = (max(0.0, time - begun), None if first is None else max(0.0, first - begun))  # clocks jump
             begun = None
     return best

@@ -174,10 +174,15 @@ class Exposure(Frozen):
     generated_tokens: int
 
 
+FailureKind = Literal[
+    "reward", "labels", "out-of-memory", "non-finite", "environment", "disk-full", "backend", "killed", "timeout"
+]
+
+
 class Failure(Frozen):
     """Why a stage has no result. `kind` is machine-readable, `log_tail` is the end of its log."""
 
-    kind: Literal["reward", "labels", "out-of-memory", "non-finite", "environment", "backend", "killed", "timeout"]
+    kind: FailureKind
     message: str
     hint: str | None = None
     log_tail: str = ""

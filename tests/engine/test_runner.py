@@ -6,6 +6,7 @@ from rlvr_bench.engine.runner import run_plan
 from rlvr_bench.errors import InputsChangedError, InterruptedRunError, UsageError
 from rlvr_bench.runs import layout, store
 from rlvr_bench.runs.layout import RunFolder
+from rlvr_bench.runs.lock import is_locked, locked
 from tests.fakes import ENVIRONMENT, FakeExecutor, folder_of, planned
 
 CUT = {"models": ["micro-qwen-a", "micro-olmo-a"], "seeds": 1, "limit": 20}
@@ -132,11 +133,11 @@ def test_a_folder_that_holds_something_else_is_not_touched(runs) -> None:
 def test_two_runners_on_one_folder(runs) -> None:
     plan = planned(**CUT)
     folder = folder_of(plan, runs)
-    with store.locked(folder):
-        assert store.is_locked(folder)
+    with locked(folder):
+        assert is_locked(folder)
         with pytest.raises(UsageError, match="pid"):
             go(plan, runs, FakeExecutor())
-    assert not store.is_locked(folder)
+    assert not is_locked(folder)
 
 
 def test_a_torn_journal_line_is_dropped(runs, fake) -> None:
@@ -188,13 +189,13 @@ def test_a_broken_cache_entry_is_replaced(runs, fake) -> None:
 
 def test_looking_at_a_run_does_not_lock_it(runs, fake) -> None:
     folder = folder_of(planned(**CUT), runs)
-    assert not store.is_locked(folder)
-    with store.locked(folder):
+    assert not is_locked(folder)
+    with locked(folder):
         for _ in range(3):
-            assert store.is_locked(folder)
+            assert is_locked(folder)
     folder.lock.write_text("host elsewhere.example pid 1")
-    assert store.is_locked(folder)
+    assert is_locked(folder)
     import socket
 
     folder.lock.write_text(f"host {socket.gethostname()} pid 999999999")
-    assert not store.is_locked(folder)
+    assert not is_locked(folder)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from multiprocessing import forkserver
 
 import pytest
 
@@ -191,3 +193,10 @@ def test_local_executor_runs_and_kills(runs, monkeypatch, tmp_path) -> None:
     executor.cancel()
     assert executor.poll(0.1) == []
     assert store.read_record(run, baselines[1]) is None
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # as the OOM killer might
+    executor.submit(run.stage(baselines[1].id))
+    ended = []
+    while not ended:
+        ended = executor.poll(1.0)
+    record = store.read_record(run, baselines[1])
+    assert ended == [(run.stage(baselines[1].id), 0)] and record is not None and record.failure is None
