@@ -7,6 +7,7 @@ model and device, by tokens; from models of about the same size where there are 
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from math import log2
 from pathlib import Path
 from statistics import median
@@ -113,14 +114,29 @@ def forecast(plan: Plan, runs: Path, *, capacity: int, done: Collection[str] = (
 
 
 def _wall(stages: Sequence[Stage], seconds: dict[str, float], capacity: int) -> float:
-    """Return when the last of some workers ends."""
-    free = [0.0] * capacity
-    ended: dict[str, float] = {}
-    for stage in stages:
-        if seconds[stage.id] == 0:
-            ended[stage.id] = 0.0
+    """Return when the last worker ends, each taking the first stage whose needs are met, as the runner does."""
+    done = {stage.id for stage in stages if seconds[stage.id] == 0}
+    waiting: dict[str, int] = {}
+    after: dict[str, list[int]] = {}
+    ready: list[int] = []
+    for place, stage in enumerate(stages):
+        if stage.id in done:
             continue
-        worker = min(range(capacity), key=lambda i: free[i])
-        begin = max(free[worker], *(ended.get(need, 0.0) for need in stage.needs), 0.0)
-        ended[stage.id] = free[worker] = begin + seconds[stage.id]
-    return max(ended.values(), default=0.0)
+        open_ = [need for need in stage.needs if need in seconds and need not in done]
+        waiting[stage.id] = len(open_)
+        for need in open_:
+            after.setdefault(need, []).append(place)
+        if not open_:
+            heappush(ready, place)
+    now = 0.0
+    running: list[tuple[float, str]] = []
+    while ready or running:
+        while ready and len(running) < capacity:
+            stage = stages[heappop(ready)]
+            heappush(running, (now + seconds[stage.id], stage.id))
+        now, ended = heappop(running)
+        for place in after.get(ended, ()):
+            waiting[stages[place].id] -= 1
+            if not waiting[stages[place].id]:
+                heappush(ready, place)
+    return now

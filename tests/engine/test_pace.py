@@ -35,6 +35,8 @@ def test_the_wall_time_of_workers_that_wait_for_each_other(runs) -> None:
     )
     assert found is not None and found.owed == len(plan.stages)
     assert found.low == pytest.approx(0.8 * (total + 4)) and found.high == pytest.approx(1.3 * (total + 4))
+    two = pace.forecast(plan, runs, capacity=2)  # nobody idles while something is ready
+    assert two is not None and two.low < 0.8 * (total / 2 + 40 + 4)
     many = pace.forecast(plan, runs, capacity=100)
     assert many is not None and many.low == pytest.approx(0.8 * (30 + 10 + 4))  # the longest chain
 
