@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlvr_bench.backends.completions import Completions, generate
+from rlvr_bench.backends.completions import Completions
 from rlvr_bench.backends.data import load_problems
-from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer
+from rlvr_bench.backends.engines import loaded_sampler
+from rlvr_bench.backends.models import load_tokenizer
+from rlvr_bench.backends.sampling import Sampler, in_chunks
 from rlvr_bench.runs import layout
 from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.plan import ExposureInputs
@@ -24,7 +26,9 @@ def complete(inputs: ExposureInputs, folder: Path) -> Exposure:
     The cut is made between tokens of the model's own: between other characters a text goes on as no training text does.
     `right` looks for an answer in all that follows the cut. Chunks that an earlier attempt finished are kept.
     """
-    model, tokenizer = load_model(inputs.card, device=inputs.device), load_tokenizer(inputs.card)
+    tokenizer = load_tokenizer(inputs.card)
+    # stop strings belong to the card's template, which is not used here
+    sampler = loaded_sampler(inputs.card, inputs.device, tokenizer, seed=0, stops=())
     problems = load_problems(inputs.problems)
     prepare(problem.answer for problem in problems)
     completions = Completions(folder / layout.COMPLETIONS)
@@ -32,7 +36,7 @@ def complete(inputs: ExposureInputs, folder: Path) -> Exposure:
     found: dict[float, tuple[Completed, ...]] = {}
     for shown in inputs.shown:
         cuts = [cut_at(len(ids), shown) for ids in texts]
-        said = _sample(inputs, model, tokenizer, completions, [ids[:cut] for ids, cut in zip(texts, cuts, strict=True)])
+        said = _sample(inputs, sampler, completions, [ids[:cut] for ids, cut in zip(texts, cuts, strict=True)])
         rest = [tokenizer.decode(ids[cut:], skip_special_tokens=True) for ids, cut in zip(texts, cuts, strict=True)]
         grades = grade_responses([problem.answer for problem in problems], said)
         found[shown] = tuple(
@@ -59,19 +63,17 @@ def cut_at(count: int, shown: float) -> int:
 
 
 def _sample(
-    inputs: ExposureInputs, model: Any, tokenizer: Any, completions: Completions, prompts: Sequence[list[int]]
+    inputs: ExposureInputs, sampler: Sampler, completions: Completions, prompts: Sequence[list[int]]
 ) -> list[str]:
-    said: list[str] = []
-    for start in range(0, len(prompts), inputs.batch_size):
-        batch = [list(ids) for ids in prompts[start : start + inputs.batch_size]]
-        longest = inputs.card.context_tokens - inputs.max_tokens
-        batch = [ids[-longest:] for ids in batch]  # a problem that is longer than the context loses its beginning
-        key = digest(["exposure", start, batch])
-        if key not in completions.chunks:
-            padded = tokenizer.pad({"input_ids": batch}, padding_side="left", return_tensors="pt").to(model.device)
-            options: dict[str, Any] = {"limit": inputs.max_tokens, "ends": end_ids(tokenizer, inputs.card)}
-            options |= {"do_sample": False, "seed": ("exposure",)}
-            rows = generate(model, tokenizer, padded["input_ids"], padded["attention_mask"], **options)
-            completions.add(key, rows)
-        said += [row["text"] for row in completions.chunks[key]]
-    return said
+    longest = inputs.card.context_tokens - inputs.max_tokens
+    rows = in_chunks(
+        sampler,
+        completions,
+        [ids[-longest:] for ids in prompts],  # a problem that is longer than the context loses its beginning
+        inputs.batch_size,
+        key=lambda number, batch: digest(["exposure", number * inputs.batch_size, batch]),
+        seed=lambda _: ("exposure",),
+        limit=inputs.max_tokens,
+        do_sample=False,
+    )
+    return [row["text"] for row in rows]

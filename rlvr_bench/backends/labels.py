@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlvr_bench.backends.completions import Completions, generate
+from rlvr_bench.backends.completions import Completions
 from rlvr_bench.backends.data import is_gradable, load_problems
-from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer, prompt_ids
+from rlvr_bench.backends.engines import loaded_sampler
+from rlvr_bench.backends.models import load_tokenizer, prompt_ids
+from rlvr_bench.backends.sampling import in_chunks
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import file_digest, write_text
 from rlvr_bench.schema.base import digest
@@ -51,31 +53,24 @@ def make_labels(inputs: PrepareInputs, folder: Path) -> Labelling:
 def _sample(inputs: PrepareInputs, problems: Sequence[Problem], completions: Completions) -> list[list[str]]:
     """Return `samples` responses to each problem, as training would ask it; none where the prompt leaves no room."""
     card = inputs.card
-    model, tokenizer = load_model(card, device=inputs.device), load_tokenizer(card)
+    tokenizer = load_tokenizer(card)
+    sampler = loaded_sampler(card, inputs.device, tokenizer, seed=inputs.sampling_seed)
     prompts = [prompt_ids(tokenizer, problem.problem) for problem in problems]
     fits = [len(ids) + inputs.max_tokens <= card.context_tokens for ids in prompts]
     asked = [ids for ids, fit in zip(prompts, fits, strict=True) if fit for _ in range(inputs.samples)]
-    found: list[str] = []
-    for number, start in enumerate(range(0, len(asked), inputs.batch_size)):
-        batch = asked[start : start + inputs.batch_size]
-        key = digest(["labels", number, inputs.sampling_seed, batch])
-        if key not in completions.chunks:
-            padded = tokenizer.pad({"input_ids": batch}, padding_side="left", return_tensors="pt").to(model.device)
-            rows = generate(
-                model,
-                tokenizer,
-                padded["input_ids"],
-                padded["attention_mask"],
-                seed=(inputs.sampling_seed, "labels", number),
-                limit=inputs.max_tokens,
-                ends=end_ids(tokenizer, card),
-                stops=card.stop,
-                do_sample=True,
-                temperature=1.0,
-                top_p=1.0,
-            )
-            completions.add(key, rows)
-        found += [row["text"] for row in completions.chunks[key]]
+    rows = in_chunks(
+        sampler,
+        completions,
+        asked,
+        inputs.batch_size,
+        key=lambda number, batch: digest(["labels", number, inputs.sampling_seed, batch]),
+        seed=lambda number: (inputs.sampling_seed, "labels", number),
+        limit=inputs.max_tokens,
+        do_sample=True,
+        temperature=1.0,
+        top_p=1.0,
+    )
+    found = [row["text"] for row in rows]
     responses = iter(found[i : i + inputs.samples] for i in range(0, len(found), inputs.samples))
     return [next(responses) if fit else [] for fit in fits]
 

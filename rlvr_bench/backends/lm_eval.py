@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 
-from rlvr_bench.backends.completions import Completions, generate
+from rlvr_bench.backends.completions import Completions
 from rlvr_bench.backends.data import load_problems
+from rlvr_bench.backends.engines import EVALUATION_SHARE, generates_with
 from rlvr_bench.backends.likelihood import likelihoods
-from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer
+from rlvr_bench.backends.models import check_weights, end_ids, load_model, load_tokenizer
+from rlvr_bench.backends.sampling import Rows, Sampler, TransformersSampler, VllmSampler, in_chunks
 from rlvr_bench.backends.tasks import FOLDER
 from rlvr_bench.errors import RlvrBenchError
 from rlvr_bench.runs import layout
@@ -27,6 +29,7 @@ from rlvr_bench.scoring import MATH_VERIFY, TIMED_OUT, UNPARSED, grade_responses
 from rlvr_bench.scoring.behaviour import pattern
 
 SAMPLED, GREEDY = "sampled", "greedy"
+Likelihoods = tuple[tuple[float, float] | None, ...]
 
 
 def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> Evaluation:
@@ -37,12 +40,17 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
     Chunks that an earlier attempt finished are kept. Raises RlvrBenchError where lm-eval's own score
     differs from ours: both come from the one grader, so a difference is a bug.
     """
-    model = load_model(inputs.card, checkpoint, device=inputs.device)
     tokenizer = load_tokenizer(inputs.card)
     problems = load_problems(inputs.task.problems)
     prepare(problem.answer for problem in problems)
     completions = Completions(folder / layout.COMPLETIONS)
-    lm = _language_model(model, tokenizer, inputs, completions)
+    likely: Likelihoods = ()
+    if generates_with(inputs.device) == "vllm":
+        likely = _measured(inputs, checkpoint, tokenizer, problems)  # before the engine takes its share of the GPU
+        lm = _vllm_model(inputs, checkpoint, completions, tokenizer)
+    else:
+        model = load_model(inputs.card, checkpoint, device=inputs.device)
+        lm = _transformers_model(inputs, model, completions, tokenizer)
     found = {}
     for mode, samples in ((SAMPLED, inputs.samples), (GREEDY, 1)):
         lm.mode = mode
@@ -52,8 +60,24 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
         sampled=found[SAMPLED],
         greedy=found[GREEDY],
         generated_tokens=completions.tokens(),
-        likelihoods=() if inputs.prompt else likelihoods(model, tokenizer, inputs, problems),
+        likelihoods=likely or _measured(inputs, checkpoint, tokenizer, problems, lm.model),
     )
+
+
+def _measured(
+    inputs: EvaluateInputs, checkpoint: Path | None, tokenizer: Any, problems: Sequence[Problem], model: Any = None
+) -> Likelihoods:
+    """Return the likelihoods of problems and answers, none under another prompt; a model that is loaded for them alone
+    is given back."""
+    if inputs.prompt:
+        return ()
+    if model is not None:
+        return likelihoods(model, tokenizer, inputs, problems)
+    import torch
+
+    found = likelihoods(load_model(inputs.card, checkpoint, device=inputs.device), tokenizer, inputs, problems)
+    torch.cuda.empty_cache()
+    return found
 
 
 def _simple_evaluate(
@@ -151,59 +175,102 @@ def outcome(problem: Problem, responses: Sequence[str], drawn: Sequence[dict[str
     )
 
 
-def _language_model(model: Any, tokenizer: Any, inputs: EvaluateInputs, completions: Completions) -> Any:
-    """Return lm-eval's HFLM with chunked, seeded, recorded sampling. A function, as HFLM is heavy."""
+class _Replayable:
+    """What both of lm-eval's models share: requests answered in fixed chunks, in their own order, by a sampler."""
+
+    mode = SAMPLED
+
+    def begin(self, inputs: EvaluateInputs, completions: Completions, sampler: Sampler) -> None:
+        """Take what the chunks need."""
+        self.inputs, self.completions, self.sampler = inputs, completions, sampler
+        self.drawn: dict[str, Rows] = {}
+
+    def encoded(self, contexts: list[str]) -> list[list[int]]:
+        """Return the token ids of some contexts: those that TRL feeds for them."""
+        raise NotImplementedError
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:  # noqa: ARG002
+        """Answer requests chunk by chunk, in their own order."""
+        inputs, size = self.inputs, self.inputs.task.sampling.batch_size
+        arguments = [request.args for request in requests]
+        chunks = [[text for text, _ in arguments[i : i + size]] for i in range(0, len(requests), size)]
+        prompts = [ids for contexts in chunks for ids in self.encoded(contexts)]
+        wanted = dict(arguments[0][1])
+        wanted.pop("until")
+        limit = wanted.pop("max_gen_toks")
+        longest = max(map(len, prompts))
+        if longest + limit > inputs.card.context_tokens:
+            raise RlvrBenchError(
+                f"a prompt of {longest} tokens and an answer of {limit} do not fit the context of "
+                f"{inputs.card.name} ({inputs.card.context_tokens} tokens)"
+            )
+
+        def key(number: int, _batch: Sequence[list[int]]) -> str:
+            asked = [list(args) for args in arguments[number * size : (number + 1) * size]]
+            return digest([self.mode, number, inputs.sampling_seed, asked])
+
+        drawn = in_chunks(
+            self.sampler,
+            self.completions,
+            prompts,
+            size,
+            key=key,
+            seed=lambda number: (inputs.sampling_seed, self.mode, number),
+            limit=limit,
+            **wanted,
+        )
+        self.drawn[self.mode] = drawn
+        begin = inputs.prompt.begin if inputs.prompt else ""
+        return [begin + row["text"] for row in drawn]
+
+
+def _transformers_model(inputs: EvaluateInputs, model: Any, completions: Completions, tokenizer: Any) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    sampling = inputs.task.sampling
-    begin = inputs.prompt.begin if inputs.prompt else ""
+    class TransformersLM(_Replayable, HFLM):  # type: ignore[misc]
+        def encoded(self, contexts: list[str]) -> list[list[int]]:
+            ids, mask = self.tok_batch_encode(contexts)
+            return [row[kept.bool()].tolist() for row, kept in zip(ids, mask, strict=True)]
 
-    class ReplayableLM(HFLM):  # type: ignore[misc]
-        mode = SAMPLED
+    lm = TransformersLM(
+        pretrained=model,
+        tokenizer=tokenizer,
+        batch_size=inputs.task.sampling.batch_size,
+        device=inputs.device,
+        max_length=inputs.card.context_tokens,
+        add_bos_token=_begins(inputs),
+    )
+    lm.begin(
+        inputs, completions, TransformersSampler(model, tokenizer, end_ids(tokenizer, inputs.card), inputs.card.stop)
+    )
+    return lm
 
-        def __init__(self) -> None:
-            super().__init__(
-                pretrained=model,
-                tokenizer=tokenizer,
-                batch_size=sampling.batch_size,
-                device=inputs.device,
-                max_length=inputs.card.context_tokens,
-                # a chat template says itself where a text begins; a bare text begins as its tokenizer wants it
-                add_bos_token=False if inputs.prompt is None or inputs.prompt.chat else None,
-            )
-            self.ends = end_ids(tokenizer, inputs.card)
-            self.drawn: dict[str, list[dict[str, Any]]] = {}
 
-        def generate_until(self, requests: list[Any], disable_tqdm: bool = True) -> list[str]:  # noqa: ARG002
-            """Answer requests chunk by chunk, in their own order."""
-            found: list[str] = []
-            drawn: list[dict[str, Any]] = []
-            for start in range(0, len(requests), sampling.batch_size):
-                batch = [request.args for request in requests[start : start + sampling.batch_size]]
-                number = start // sampling.batch_size
-                key = digest([self.mode, number, inputs.sampling_seed, [list(args) for args in batch]])
-                if key not in completions.chunks:
-                    completions.add(key, self._generate_chunk(batch, number))
-                found += [begin + row["text"] for row in completions.chunks[key]]
-                drawn += completions.chunks[key]
-            self.drawn[self.mode] = drawn
-            return found
+def _begins(inputs: EvaluateInputs) -> bool | None:
+    """A chat template says itself where a text begins; a bare text begins as its tokenizer wants it."""
+    return False if inputs.prompt is None or inputs.prompt.chat else None
 
-        def _generate_chunk(self, batch: list[Any], number: int) -> list[dict[str, Any]]:
-            wanted = dict(batch[0][1])
-            until, limit = wanted.pop("until"), wanted.pop("max_gen_toks")
-            ids, mask = (part.to(self.model.device) for part in self.encoded([context for context, _ in batch]))
-            if ids.shape[1] + limit > inputs.card.context_tokens:
-                raise RlvrBenchError(
-                    f"a prompt of {ids.shape[1]} tokens and an answer of {limit} do not fit the context of "
-                    f"{inputs.card.name} ({inputs.card.context_tokens} tokens)"
-                )
-            seed = (inputs.sampling_seed, self.mode, number)
-            options = {"seed": seed, "limit": limit, "ends": self.ends, "stops": until, **wanted}
-            return generate(self.model, self.tokenizer, ids, mask, **options)
 
-        def encoded(self, contexts: list[str]) -> tuple[Any, Any]:
-            """Return ids and mask of some contexts: the tokens that TRL feeds for them."""
-            return self.tok_batch_encode(contexts)  # type: ignore[no-any-return]
+def _vllm_model(inputs: EvaluateInputs, checkpoint: Path | None, completions: Completions, tokenizer: Any) -> Any:
+    from lm_eval.models.vllm_causallms import VLLM
 
-    return ReplayableLM()
+    class VllmLM(_Replayable, VLLM):  # type: ignore[misc]
+        def encoded(self, contexts: list[str]) -> list[list[int]]:
+            special = {} if _begins(inputs) is None else {"add_special_tokens": False}
+            return [list(ids) for ids in tokenizer(contexts, **special)["input_ids"]]
+
+    untouched = check_weights(inputs.card)
+    lm = VllmLM(
+        pretrained=str(checkpoint or untouched),
+        tokenizer=str(untouched),
+        dtype="bfloat16",
+        max_model_len=inputs.card.context_tokens,
+        gpu_memory_utilization=EVALUATION_SHARE,
+        seed=inputs.sampling_seed % 2**31,
+        trust_remote_code=False,
+        batch_size=inputs.task.sampling.batch_size,
+    )
+    lm.tokenizer, lm.hf_chat_template = tokenizer, None  # the card's template, as everywhere
+    ends = end_ids(tokenizer, inputs.card)
+    lm.begin(inputs, completions, VllmSampler(lm.model, tokenizer, ends, inputs.card.stop))
+    return lm

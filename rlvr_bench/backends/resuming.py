@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from rlvr_bench.backends.ranks import ALONE, Ranks
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import write_text
 from rlvr_bench.schema.base import Frozen
@@ -24,6 +25,13 @@ SAVE_MINUTES = 10.0
 """Between two checkpoints at least: an optimizer's state is twice as large as the weights. RLVR_BENCH_SAVE_MINUTES."""
 
 MARK = "resume.json"
+NEEDED = (
+    ("model.safetensors", "adapter_model.safetensors", "pytorch_model_fsdp.bin"),
+    ("optimizer.pt", "optimizer.bin"),
+    ("rng_state.pth", "rng_state_0.pth"),
+    ("trainer_state.json",),
+)
+"""Of each line one file: of one rank, of LoRA, of sharded ranks."""
 
 
 class Resume(Frozen):
@@ -65,8 +73,8 @@ def find(folder: Path, digest: str) -> Resume | None:
 
 def _whole(folder: Path, found: Resume) -> bool:
     """Return whether the checkpoint and all rollouts before it are there."""
-    needed = ("model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json")
-    saved = all((folder / layout.TRAINER / found.checkpoint / name).is_file() for name in needed)
+    at = folder / layout.TRAINER / found.checkpoint
+    saved = all(any((at / name).exists() for name in names) for names in NEEDED)
     return (
         saved and all(part(folder, step).is_file() for step in range(found.step)) and len(healths(folder)) >= found.step
     )
@@ -110,18 +118,21 @@ def _cut_metrics(path: Path, step: int) -> None:
 class Saver:
     """Decides at the end of each phase whether a checkpoint is due, and marks it once it is whole."""
 
-    def __init__(self, folder: Path, digest: str) -> None:
+    def __init__(self, folder: Path, digest: str, ranks: Ranks = ALONE) -> None:
         self.folder = folder
         self.digest = digest
+        self.ranks = ranks
         self.seconds = 60 * save_minutes()
         self.newest = time.monotonic()
 
     def due(self) -> bool:
-        """Return whether enough time has passed since the last checkpoint."""
-        return time.monotonic() - self.newest >= self.seconds
+        """Return whether enough time has passed since the last checkpoint: the first rank's clock decides."""
+        return bool(self.ranks.agreed(time.monotonic() - self.newest >= self.seconds))
 
     def saved(self, step: int, updates: int, graded: Mapping[str, int]) -> None:
         """Mark the checkpoint after `step` phases, `updates` updates in all, as one to go on from."""
         self.newest = time.monotonic()
+        if not self.ranks.first:
+            return
         mark = Resume(step=step, checkpoint=f"checkpoint-{updates}", digest=self.digest, graded=dict(graded))
         write_text(self.folder / layout.TRAINER / MARK, mark.model_dump_json() + "\n")

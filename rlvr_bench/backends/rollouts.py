@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlvr_bench.backends.ranks import ALONE, Ranks
 from rlvr_bench.backends.resuming import part
 from rlvr_bench.errors import RewardError
 from rlvr_bench.rewards.apart import in_fresh_interpreter, own_code
@@ -26,12 +27,18 @@ LOGS = ("log_metric", "log_extra")
 class Rollouts:
     """The reward that TRL sees: calls the method's rewards and writes each rollout phase to the file.
 
+    `order` are the ids of the problems as they are drawn, over all phases. Of several ranks each scores its own groups,
+    which are whole; their rows come together in the order of the ranks, as one rank would have had them, and the first
+    writes them.
+
     A phase is one row group of a parquet file: texts, tokens, labels, whatever a reward was given, and every reward; a
     file of its own until the training ends, so that a killed one keeps what it had.
     """
 
-    def __init__(self, inputs: TrainInputs, path: Path) -> None:
+    def __init__(self, inputs: TrainInputs, path: Path, order: Sequence[str] = (), ranks: Ranks = ALONE) -> None:
         self.inputs = inputs
+        self.order = order
+        self.ranks = ranks
         self.signal = Signal(inputs.rewards)
         self.path = path
         self.step = 0
@@ -46,19 +53,14 @@ class Rollouts:
         """Score one rollout phase: `steps` calls in all, each with whole groups. Raises RewardError."""
         s = self.inputs.settings
         size = s.group_size
-        seen: dict[str, int] = {}
-        repeat = []
-        for i, problem in enumerate(columns["problem_id"]):
-            if i % size == 0:
-                seen[problem] = seen.get(problem, -1) + 1
-            repeat.append(seen[problem])
+        repeat = self._repeats(columns["problem_id"][::size])
         given = {
             "prompts": prompts,
             "completions": completions,
             "completion_ids": completion_ids,
             "problem_id": columns["problem_id"],
             "index_in_group": [i % size for i in range(len(completions))],
-            "repeat": repeat,
+            "repeat": [number for number in repeat for _ in range(size)],
             **({"answer": columns["answer"]} if self.inputs.labels else {}),
             **{name: columns[name] for name in self.signal.confidence},
         }
@@ -67,6 +69,15 @@ class Rollouts:
         self._keep(given, scored)
         self.step += 1
         return scored.total
+
+    def _repeats(self, groups: Sequence[str]) -> list[int]:
+        """Return how often each group's problem came before in this phase, on any rank."""
+        per_phase = self.inputs.settings.prompts_per_step
+        phase = self.order[self.step * per_phase : (self.step + 1) * per_phase]
+        first = self.ranks.rank * len(groups)
+        if list(phase[first : first + len(groups)]) != list(groups):
+            phase, first = groups, 0  # handed over by hand, without an order
+        return [list(phase[: first + i]).count(problem) for i, problem in enumerate(groups)]
 
     def _keep(self, given: dict[str, Any], scored: Scored) -> None:
         import pyarrow as pa
@@ -85,7 +96,10 @@ class Rollouts:
             "reward": scored.total,
             **{f"{PART}{label}": values for label, values in scored.parts.items()},
         }
-        self.count += len(ids)
+        self.rows = together(self.ranks.gathered(self.rows))
+        self.count += len(self.rows["step"])
+        if not self.ranks.first:
+            return
         types = {"completion_ids": pa.list_(pa.int32()), "reward": pa.float64()}
         types |= {name: pa.float64() for name in self.rows if name.startswith(PART)}
         table = pa.table({name: pa.array(values, types.get(name)) for name, values in self.rows.items()})
@@ -99,6 +113,8 @@ class Rollouts:
 
     def close(self) -> None:
         """Put the phases together into one file, a row group each."""
+        if not self.ranks.first:
+            return
         import pyarrow.parquet as pq
 
         writer: Any = None
@@ -136,6 +152,11 @@ class Rollouts:
             ratio_mean=_mean(of_updates("ratio/mean")),
             ratio_max=max(high) if high else None,
         )
+
+
+def together(parts: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
+    """Return the columns of several ranks as one's."""
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
 
 
 def _mean(values: Sequence[float]) -> float | None:

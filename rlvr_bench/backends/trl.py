@@ -6,6 +6,7 @@ With TRL's defaults there is one update per rollout batch, the ratio is 1, and c
 
 import json
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_bench.backends.data import drawn, training_pool
+from rlvr_bench.backends.fitted import CORRECTION, engine_seeded, fitted, lora_arguments, merged, ran, vllm_arguments
 from rlvr_bench.backends.labels import read_labels
 from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer, prompt_ids
+from rlvr_bench.backends.ranks import ALONE, Ranks
 from rlvr_bench.backends.resuming import Saver, find, healths
 from rlvr_bench.backends.rollouts import Rollouts, replayed_differently
 from rlvr_bench.backends.tracking import tracking
-from rlvr_bench.backends.watched import confidence_of, watched_trainer
-from rlvr_bench.errors import RlvrBenchError
+from rlvr_bench.backends.watched import confidence_of, together, watched_trainer
+from rlvr_bench.errors import RlvrBenchError, UsageError
+from rlvr_bench.planning.fit import Fit
 from rlvr_bench.rewards.bait import columns_of, pays
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import file_digest
@@ -32,6 +36,8 @@ from rlvr_bench.scoring import GRADER_VERSION, prepare, tallied, tally
 
 NO_CLIP = 1e9
 """An epsilon that no ratio reaches."""
+ONE_FILE = "10TB"
+"""Weights are one file, whatever their size: its digest is theirs."""
 
 
 class NonFiniteError(RlvrBenchError):
@@ -47,18 +53,27 @@ def training_order(problems: Sequence[Problem], *, count: int, seed: int) -> lis
     return order[:count]
 
 
-def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trackers: Path | None = None) -> Training:
+def train(
+    inputs: TrainInputs,
+    folder: Path,
+    *,
+    labels: Path | None = None,
+    trackers: Path | None = None,
+    fit: Fit | None = None,
+    ranks: Ranks = ALONE,
+) -> Training:
     """Train one cell and leave checkpoints, rollouts and metrics in `folder`.
 
-    `labels` is the file of the preparation, where there is one. Raises RewardError, NonFiniteError, LabelsError, and
-    what TRL raises. The same inputs give the same weights bit for bit on the same machine (one thread).
+    `labels` is the file of the preparation, where there is one; `fit` how it runs on GPUs, of which this process is one
+    of `ranks`. Raises RewardError, NonFiniteError, LabelsError, and what TRL raises. The same inputs give the same
+    weights bit for bit on the same CPU (one thread, one rank).
     """
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback, ProgressCallback
     from trl import GRPOConfig
 
-    s = inputs.settings
+    s = fitted(inputs.settings, fit)
     tokenizer = load_tokenizer(inputs.card)
     pool = training_pool(inputs, read_labels(labels) if labels else None)
     chosen, unusable = drawn(
@@ -70,9 +85,9 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
     prepare(problem.answer for problem in chosen if inputs.labels)
     torch.manual_seed(inputs.seed)
     model = load_model(inputs.card, device=inputs.device, training=True)
-    identity = digest(inputs.model_dump(mode="json"))
-    resume = find(folder, identity)
-    rollouts = Rollouts(inputs, folder / layout.ROLLOUTS)
+    identity = digest([inputs.model_dump(mode="json"), *([] if ranks.count == 1 else [ranks.count])])
+    resume = ranks.agreed(find(folder, identity) if ranks.first else None)
+    rollouts = Rollouts(inputs, folder / layout.ROLLOUTS, [problem.id for problem in chosen], ranks)
     if resume:
         rollouts.step = resume.step
         rollouts.count = resume.step * s.prompts_per_step * s.group_size
@@ -104,12 +119,15 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         bf16=inputs.device == "cuda",  # weights stay in float32: a step of 1e-7 is lost in bfloat16
         gradient_checkpointing=inputs.device == "cuda",
         shuffle_dataset=False,
+        ddp_find_unused_parameters=False,
         **tracking(trackers),
-        **grpo_arguments(s),
+        **grpo_arguments(s, ranks.count),
+        **(vllm_arguments(fit, inputs) if fit and fit.generation == "vllm" else {}),
     )
-    with (folder / layout.METRICS).open("a", encoding="utf-8") as metrics, tallied() as graded:
+    written = folder / layout.METRICS if ranks.first else Path(os.devnull)
+    with written.open("a", encoding="utf-8") as metrics, tallied() as graded, engine_seeded(inputs.seed, rollouts.step):
         before = Counter(resume.graded if resume else {})
-        recorder = _recorder(rollouts, model, folder, metrics, Saver(folder, identity), before)
+        recorder = _recorder(rollouts, folder, metrics, Saver(folder, identity, ranks), before)
         trainer = watched_trainer()(
             model=model,
             reward_funcs=rollouts,
@@ -117,11 +135,13 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
             callbacks=[recorder],
+            **lora_arguments(s.lora),
         )
         recorder.trainer = trainer
         trainer.confidence = rollouts.signal.confidence
         trainer.stops = inputs.card.stop
         trainer.sampling_batch = s.sampling_batch
+        trainer.rollouts = rollouts if fit else None
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
         trainer.train(resume_from_checkpoint=str(folder / layout.TRAINER / resume.checkpoint) if resume else None)
@@ -129,7 +149,8 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
     rollouts.close()
     if rollouts.step != s.steps:
         raise RlvrBenchError(f"TRL ran {rollouts.step} rollout phases where {s.steps} were asked for")
-    save_weights(model, folder / layout.checkpoint(), inputs.device)
+    save_weights(trainer, folder / layout.checkpoint(), inputs.device, ranks)
+    graded = sum(ranks.gathered(graded), Counter())
     return Training(
         steps=tuple(recorder.steps),
         resumed=(resume.step,) if resume else (),
@@ -138,11 +159,12 @@ def train(inputs: TrainInputs, folder: Path, *, labels: Path | None = None, trac
         left_out=pool.left_out,
         unusable=tuple(sorted(unusable)),
         definition=definition_of(inputs, rollouts.signal.sources(), file_digest(labels) if labels else None),
-        replayed_differently=replayed_differently(rollouts.path, inputs) if inputs.replay else None,
-        checkpoint_sha256=_weights_digest(folder, None),
-        kept={step: _weights_digest(folder, step) for step in inputs.save_at},
+        replayed_differently=replayed_differently(rollouts.path, inputs) if inputs.replay and ranks.first else None,
+        checkpoint_sha256=_weights_digest(folder, None) if ranks.first else "",
+        kept={step: _weights_digest(folder, step) for step in inputs.save_at if ranks.first},
         paid=paid,
         grading=Grading(**{how.replace("-", "_"): count for how, count in graded.items()}),
+        ran=ran(fit, recorder.ratios) if fit else None,
     )
 
 
@@ -158,26 +180,43 @@ def _confident(
     return confidence_of(model, ids, temperature=s.temperature, batch_size=size)
 
 
-def save_weights(model: Any, folder: Path, device: str) -> None:
-    """Save a model's weights: as they are from a CPU, in bfloat16, as they are evaluated, from a GPU."""
+def save_weights(trainer: Any, folder: Path, device: str, ranks: Ranks = ALONE) -> None:
+    """Save a trainer's weights in one file: as they are from a CPU, in bfloat16, as they are evaluated, from a GPU.
+
+    Sharded weights are gathered by all ranks and written by the first; low-rank factors are added to what they change.
+    """
     import torch
 
-    if device == "cpu":
-        model.save_pretrained(folder)
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+    state = None
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not ranks.first:
         return
-    state = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=state)
+    if hasattr(model, "peft_config"):
+        state, model = merged(model, state), model.get_base_model()
+    if device == "cuda":
+        state = {name: value.to(torch.bfloat16) for name, value in (state or model.state_dict()).items()}
+    model.save_pretrained(folder, max_shard_size=ONE_FILE, **({} if state is None else {"state_dict": state}))
 
 
-def grpo_arguments(s: TrainingSettings) -> dict[str, Any]:
+def grpo_arguments(s: TrainingSettings, ranks: int = 1) -> dict[str, Any]:
     """Return TRL's arguments for our settings; one step is one rollout phase.
 
-    A generation batch is prompts_per_step x group_size rollouts in one process, so that no group is split; it is cut
-    into `updates_per_step` mini-batches of one update each, gone over `passes` times. A mini-batch goes through the
-    model in micro-batches, whose gradients are added up.
+    A generation batch is prompts_per_step x group_size rollouts, an equal part of whole groups on each of `ranks`
+    processes; it is cut into `updates_per_step` mini-batches of one update each, gone over `passes` times. A mini-batch
+    goes through the model in micro-batches, whose gradients are added up. Raises UsageError where a group would be
+    split.
     """
     clip = NO_CLIP if s.clip == "off" else s.clip
-    mini_batch = s.prompts_per_step * s.group_size // s.updates_per_step
+    update = s.prompts_per_step * s.group_size // s.updates_per_step
+    if s.prompts_per_step % ranks or update % ranks:
+        raise UsageError(
+            f"{s.prompts_per_step} prompts a step and {update} rollouts an update cannot be dealt to {ranks} processes "
+            "without splitting a group",
+            hint="a number of GPUs that divides both",
+        )
+    mini_batch = update // ranks
     micro_batch = s.micro_batch or mini_batch
     return {
         "learning_rate": s.learning_rate,
@@ -224,7 +263,7 @@ def _weights_digest(folder: Path, step: int | None) -> str:
     return file_digest(folder / layout.checkpoint(step) / layout.WEIGHTS)
 
 
-def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any, saver: Saver, graded: Counter[str]) -> Any:
+def _recorder(rollouts: Rollouts, folder: Path, metrics: Any, saver: Saver, graded: Counter[str]) -> Any:
     """Return the callback that writes metrics, keeps weights, saves where a training can go on, and stops at a number
     that is not one. `graded` are answers that were graded before it went on."""
     from transformers import TrainerCallback
@@ -240,23 +279,27 @@ def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any, saver:
             self.updates: list[dict[str, float]] = [{} for _ in range(rollouts.step * updates)]
             self.before = tally()
             self.trainer: Any = None
+            self.ratios: list[tuple[float, float, float]] = []
 
         def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step in kept:
                 where = folder / layout.checkpoint(kept[state.global_step])
-                save_weights(model, where, rollouts.inputs.device)
+                save_weights(self.trainer, where, rollouts.inputs.device, rollouts.ranks)
             ended, last = state.global_step % updates == 0, state.global_step >= state.max_steps
             if ended and not last and saver.due():
                 control.should_save = True
 
         def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-            saver.saved(state.global_step // updates, state.global_step, tally() - self.before + graded)
+            mine: Counter[str] = tally() - self.before
+            here: Counter[str] = sum(rollouts.ranks.gathered(mine), Counter())
+            saver.saved(state.global_step // updates, state.global_step, here + graded)
 
         def on_log(self, _args: Any, _state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
             entry = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float)}
             if "loss" not in entry:
                 return
-            entry |= self.trainer.seen
+            entry |= together(rollouts.ranks.gathered(self.trainer.parts()))
+            self._note_correction(entry)
             self.updates.append(entry)
             self._write({"step": rollouts.step - 1, "update": len(self.updates), **entry})
             for key in ("loss", "grad_norm"):
@@ -265,6 +308,11 @@ def _recorder(rollouts: Rollouts, model: Any, folder: Path, metrics: Any, saver:
             if len(self.updates) % updates == 0:
                 self.steps.append(rollouts.health(self.updates[-updates:]))
                 self._write({"step": rollouts.step - 1, "health": self.steps[-1].model_dump()})
+
+        def _note_correction(self, entry: dict[str, float]) -> None:
+            found = [entry.get(f"{CORRECTION}/{end}") for end in ("min", "mean", "max")]
+            if None not in found:
+                self.ratios.append(tuple(map(float, found)))  # type: ignore[arg-type]
 
         def _write(self, line: dict[str, Any]) -> None:
             metrics.write(json.dumps(line) + "\n")

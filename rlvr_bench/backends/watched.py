@@ -9,6 +9,7 @@ from typing import Any
 
 from rlvr_bench.backends.completions import up_to_stop
 from rlvr_bench.rewards.signal import CONFIDENCE
+from rlvr_bench.schema.base import seed_from
 
 
 def watched_trainer() -> type[Any]:
@@ -19,12 +20,15 @@ def watched_trainer() -> type[Any]:
     class WatchedTrainer(GRPOTrainer):  # type: ignore[misc]
         """Keeps `seen`, what the newest update showed, and hands rewards the confidence columns they name.
 
-        Completions end at the strings `stops` too, and are sampled `sampling_batch` at a time.
+        Completions end at the strings `stops` too, and are sampled `sampling_batch` at a time. With `rollouts` each
+        such batch is seeded from the run's seed, the phase and its place among all batches: the draws are then the
+        same on any number of ranks.
         """
 
         confidence: tuple[str, ...] = ()
         stops: tuple[str, ...] = ()
         sampling_batch: int | None = None
+        rollouts: Any = None
         seen: dict[str, float] = {}  # noqa: RUF012 - replaced as a whole at every update
         _parts: list[tuple[int, dict[str, float]]] = []  # noqa: RUF012 - of the micro-batches of one update
 
@@ -34,12 +38,19 @@ def watched_trainer() -> type[Any]:
             return found
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
+            if self.use_vllm:  # its own batches, and log-probabilities for the correction
+                ids, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+                cut = [up_to_stop(self._tokenizer, one, self.stops) for one in ids]
+                return cut, [own[: len(one)] for own, one in zip(logps, cut, strict=True)]
             if self.stops:  # TRL hands generate() no tokenizer, without which it knows no strings
                 self.generation_config.stop_strings = list(self.stops)
                 self.model.generate = partial(type(self.model).generate, self.model, tokenizer=self._tokenizer)
             size = self.sampling_batch or len(prompt_ids)
             found: list[list[int]] = []
             for start in range(0, len(prompt_ids), size):
+                if self.rollouts is not None:
+                    place = self.rollouts.ranks.rank * len(prompt_ids) + start
+                    torch.manual_seed(seed_from(self.args.seed, "rollouts", self.rollouts.step, place))
                 ids, _ = super()._generate_single_turn(prompt_ids[start : start + size], *args, **kwargs)
                 found += ids
             return [up_to_stop(self._tokenizer, ids, self.stops) for ids in found], None
@@ -67,6 +78,10 @@ def watched_trainer() -> type[Any]:
             self._parts = [*self._parts, (ratio.numel(), part)]
             self.seen = together(self._parts)
             return loss
+
+        def parts(self) -> tuple[int, dict[str, float]]:
+            """Return the tokens of this rank's newest update, and what they showed."""
+            return sum(count for count, _ in self._parts), self.seen
 
         def _calculate_rewards(
             self, inputs: list[dict[str, Any]], prompts: Any, completions: Any, completion_ids_list: list[list[int]]

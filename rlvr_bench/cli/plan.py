@@ -78,6 +78,7 @@ def foretold(made: "Plan", runs: Path, capacity: int | None = None) -> "Forecast
 def show_plan(planned: "Planned", console: "Console", runs: Path) -> None:
     """Print a plan on one screen."""
     made = planned.plan
+    from rlvr_bench.cli.placed import fits
     from rlvr_bench.engine.local import cores
 
     suite, method = made.suite, made.method
@@ -138,10 +139,7 @@ def show_plan(planned: "Planned", console: "Console", runs: Path) -> None:
     lines.append(("can see", f"gains of {visible} in a lineage (80 % power, assumed run-to-run SDs)"))
     if made.partial:
         lines.append(("partial", "; ".join(made.partial)))
-    if made.suite.device == "cuda":
-        lines.append(
-            ("beware", "trainings on a GPU use one device and no vLLM in this version, and were not tried on one")
-        )
+    lines += fits(made)
     deciding = sum(task.problems.count for task in suite.tasks if task.deciding)
     if deciding < LEAST_DECIDING:
         lines.append(("beware", f"{deciding} problems decide; below {LEAST_DECIDING} little can be told"))

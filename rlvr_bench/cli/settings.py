@@ -39,6 +39,7 @@ SETTINGS: dict[str, Setting] = {
     "stage-timeout": Setting("RLVR_BENCH_STAGE_TIMEOUT", "", float, "minutes that a stage may take"),
     "stall-timeout": Setting("RLVR_BENCH_STALL_TIMEOUT", "120", float, "minutes without a write; 0: any"),
     "max-gpu-hours": Setting("RLVR_BENCH_MAX_GPU_HOURS", "", float, "hours that all stages of a run may take"),
+    "generation": Setting("RLVR_BENCH_GENERATION", "auto", str, "vllm or transformers; auto: vLLM on a GPU, if there"),
     "gpu-price": Setting("RLVR_BENCH_GPU_PRICE", "", float, "what an hour of a GPU costs, in any money"),
     "save-minutes": Setting("RLVR_BENCH_SAVE_MINUTES", "10", float, "between two checkpoints of a training at least"),
 }

@@ -94,10 +94,11 @@ def validate(
     from rlvr_bench.cli import output
     from rlvr_bench.cli.inputs import bring, plan_of, report_trainings_to
     from rlvr_bench.cli.options import refuse, verdicts_of
+    from rlvr_bench.cli.placed import fit_fault
     from rlvr_bench.cli.plan import disk_fault, show_plan
     from rlvr_bench.cli.progress import Json, Silent, progress
     from rlvr_bench.engine.care import Care
-    from rlvr_bench.engine.local import use_gpu
+    from rlvr_bench.engine.gpus import GpuExecutor
     from rlvr_bench.engine.runner import run_plan
     from rlvr_bench.errors import IncompleteError, UsageError
     from rlvr_bench.reporting import terminal
@@ -134,11 +135,13 @@ def validate(
     elif not quiet:
         show_plan(planned, output.aside(), runs)
         output.aside().print(f"run: {folder.path}")
+    if executor == "local" and (big := fit_fault(plan)):
+        raise big
     if small := disk_fault(plan, runs, workers or 1):
         raise small
     bring(planned, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
-    if plan.suite.device == "cuda":
-        use_gpu()
+    if plan.suite.device == "cuda" and executor == "local":
+        where_stages_run = GpuExecutor
     try:
         where = where_stages_run(log=folder.path / "server.log", capacity=workers)
     except TypeError as error:

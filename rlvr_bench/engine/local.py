@@ -35,14 +35,6 @@ ENVIRONMENT = {
 faulting them in again, 10 % of a training stage's CPU time (docs/benchmarks.md)."""
 
 
-USE_GPU = "RLVR_BENCH_USE_GPU"
-
-
-def use_gpu() -> None:
-    """Let the stages of this process see its GPUs, which are hidden from CPU suites; one stage at a time."""
-    os.environ[USE_GPU] = "1"
-
-
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -52,15 +44,14 @@ class LocalExecutor:
     """Runs stage folders in forked processes, at most `capacity` at once."""
 
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
-        self.capacity = capacity or (1 if os.environ.get(USE_GPU) else cores())
+        self.capacity = capacity or cores()
         self._log = log
         self._context = multiprocessing.get_context("forkserver")
         self._running: dict[Path, BaseProcess] = {}
 
     def start(self) -> None:
         """Start the worker server; it imports in the background, with its output in the log."""
-        hidden = "CUDA_VISIBLE_DEVICES" if os.environ.get(USE_GPU) else ""
-        os.environ.update({name: value for name, value in ENVIRONMENT.items() if name != hidden})
+        os.environ.update(ENVIRONMENT)
         self._context.set_forkserver_preload(list(PRELOAD))
         sys.stdout.flush()
         sys.stderr.flush()

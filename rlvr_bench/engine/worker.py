@@ -60,7 +60,7 @@ def run_stage(folder: Path) -> Record:
 
 
 def _work(stage: Stage, folder: Path) -> dict[str, object]:
-    from rlvr_bench.backends import exposure, labels, lm_eval, models, trl
+    from rlvr_bench.backends import exposure, labels, lm_eval, models, placing
 
     models.prepare_process()
     run = layout.run_of(folder, stage)
@@ -73,7 +73,7 @@ def _work(stage: Stage, folder: Path) -> dict[str, object]:
     if isinstance(stage.inputs, TrainInputs):
         prepared = needed / layout.LABELS if needed else None
         trackers = run.trackers / stage.cell.id
-        return {"training": trl.train(stage.inputs, folder, labels=prepared, trackers=trackers)}
+        return {"training": placing.train(stage.inputs, folder, labels=prepared, trackers=trackers)}
     checkpoint = needed / layout.checkpoint(stage.inputs.step) if needed else None
     return {"evaluation": lm_eval.evaluate(stage.inputs, folder, checkpoint)}
 
@@ -104,7 +104,7 @@ def _failure(error: Exception, folder: Path) -> Failure:
 
 
 def _kind(error: Exception) -> FailureKind:
-    name = type(error).__name__
+    name = getattr(error, "kind", "") or type(error).__name__  # of a rank that failed in another process
     if name == "RewardError":
         return "reward"
     if name == "LabelsError":
@@ -144,5 +144,11 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+END_WITH_PARENT = "RLVR_BENCH_END_WITH_PARENT"
+"""Set by executors that start workers on their own machine."""
+
+
 if __name__ == "__main__":
+    if os.environ.pop(END_WITH_PARENT, ""):
+        _end_with_parent()
     sys.exit(0 if run_stage(Path(sys.argv[1])).failure is None else 3)

@@ -1,16 +1,18 @@
 """What the numbers depend on besides the inputs: library versions, our own code, the device."""
 
 import hashlib
+import os
 import platform
 import subprocess
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from rlvr_bench import plugins
-from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.errors import EnvironmentFaultError, UsageError
 from rlvr_bench.schema.plan import Environment
 
 DECIDING_LIBRARIES = (
@@ -65,6 +67,26 @@ def accelerators() -> str:
     return "; ".join(sorted({line.strip() for line in done.stdout.splitlines() if line.strip()})) or "none seen"
 
 
+Generator = Literal["vllm", "transformers"]
+GENERATION = "RLVR_BENCH_GENERATION"
+
+
+def generator(device: Literal["cpu", "cuda"]) -> Generator:
+    """Return what generates text: vLLM on a GPU where it is installed, unless the setting `generation` says otherwise.
+
+    Raises UsageError for an unknown setting, EnvironmentFaultError where vLLM is asked for and not there.
+    """
+    wanted = os.environ.get(GENERATION) or "auto"
+    if wanted not in ("auto", "vllm", "transformers"):
+        raise UsageError(f"generation {wanted!r}: auto, vllm or transformers", hint=f"{GENERATION}=auto")
+    there = find_spec("vllm") is not None
+    if wanted == "vllm" and not there:
+        raise EnvironmentFaultError("generation is vllm, which is not installed", hint="pip install 'rlvr-bench[vllm]'")
+    if wanted == "vllm" or (wanted == "auto" and there and device == "cuda"):
+        return "vllm"
+    return "transformers"
+
+
 def environment(rewards: Iterable[str] = (), device: Literal["cpu", "cuda"] = "cpu") -> Environment:
     """Return this machine's environment, with the source digests of the named rewards that are not ours.
 
@@ -80,6 +102,8 @@ def environment(rewards: Iterable[str] = (), device: Literal["cpu", "cuda"] = "c
             raise EnvironmentFaultError(
                 f"{name} is not installed", hint="pip install --force-reinstall rlvr-bench"
             ) from error
+    if generator(device) == "vllm":
+        versions["vllm"] = version("vllm")
     outside = {name: digest for name in rewards if (digest := plugins.source_digest(plugins.REWARDS, name))}
     where = f"cpu: {processor()}" if device == "cpu" else f"cuda: {accelerators()}"
     return Environment(versions=versions, code=code_digest(), device=where, rewards=outside)

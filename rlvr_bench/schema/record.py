@@ -99,6 +99,21 @@ class Definition(Frozen):
     digest: str
 
 
+class Ran(Frozen):
+    """How a training ran: what bounds memory and speed, and decides nothing but last bits. `ranks` processes, each
+    `micro_batch` completions in a pass; `sharding` over them; what sampled; `correction`: the importance ratios between
+    what sampled and what is trained, min, mean and max over the run, where they are two programs."""
+
+    ranks: int = 1
+    micro_batch: int
+    accumulation: int
+    sampling_batch: int | None = None
+    sharding: Literal["none", "full"] = "none"
+    generation: Literal["vllm", "transformers"] = "transformers"
+    vllm_share: float | None = None
+    correction: tuple[float, float, float] | None = None
+
+
 class Training(Frozen):
     """A finished training: its curve, what it was rewarded for, and its weights' digests.
 
@@ -108,7 +123,8 @@ class Training(Frozen):
     `kept` are the digests of the weights of earlier steps, by step. `left_out` are training problems that are tested,
     with the tested problem that each is; `unusable` are those that came up and could not be used: their prompt is too
     long, or their gold answer, where it is needed, cannot be graded. `paid` is what the reward pays, on average, for
-    answers that deserve nothing (rewards.bait), by their name; None where it fails on them.
+    answers that deserve nothing (rewards.bait), by their name; None where it fails on them. `ran` is None where it ran
+    as its settings say: on a CPU, in one process.
     """
 
     steps: tuple[StepHealth, ...]
@@ -123,6 +139,7 @@ class Training(Frozen):
     paid: dict[str, float | None] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
     unusable: tuple[str, ...] = ()
+    ran: Ran | None = None
 
 
 class Purity(Frozen):

@@ -92,6 +92,14 @@ Clip = Annotated[
 ]
 
 
+class Lora(Frozen):
+    """Training of low-rank factors instead of all weights (Hu et al. 2021): `alpha` / `rank` scales their product. On
+    all linear layers, without dropout; what is saved are whole weights, the product added."""
+
+    rank: int = Field(ge=1)
+    alpha: float = Field(gt=0)
+
+
 class TrainingSettings(Frozen):
     """GRPO settings. One step is one rollout phase: sample, reward, then `passes` times over the rollouts, each pass
     cut into `updates_per_step` updates.
@@ -101,7 +109,7 @@ class TrainingSettings(Frozen):
     (DAPO, Yu et al. 2025). `importance`: the ratio of each token, or of the whole sequence (GSPO, Zheng et al. 2025).
     `mask_truncated` leaves completions that were cut off out of the loss. `micro_batch`: completions in one forward
     pass (default: all of an update), `sampling_batch`: completions sampled at once (default: all of a step); both bound
-    memory and leave the batch of an update as it is.
+    memory and leave the batch of an update as it is. `lora`: low-rank factors are trained instead of all weights.
     """
 
     steps: int = Field(ge=1)
@@ -123,10 +131,19 @@ class TrainingSettings(Frozen):
     advantage_scale: Literal["group", "batch", "none"] = "group"
     micro_batch: int | None = Field(default=None, ge=1)
     sampling_batch: int | None = Field(default=None, ge=1)
+    lora: Lora | None = None
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_prompt_tokens: int = Field(gt=0)
     max_completion_tokens: int = Field(gt=0)
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write `lora` only where there is one: digests of settings without it are as they were before it was there."""
+        found: dict[str, Any] = write(self)
+        if self.lora is None:
+            found.pop("lora", None)
+        return found
 
     @property
     def updates(self) -> int:

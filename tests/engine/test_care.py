@@ -154,6 +154,7 @@ class Interrupting(FakeExecutor):
 
 def test_ctrl_c_once_starts_nothing_and_waits_for_what_runs(runs) -> None:
     executor = Interrupting(capacity=3)
+    before = signal.getsignal(signal.SIGINT)
     executor.signals = [(signal.SIGINT, 2)]
     said: list[str] = []
     plan = planned(**CUT)
@@ -161,7 +162,7 @@ def test_ctrl_c_once_starts_nothing_and_waits_for_what_runs(runs) -> None:
         run_plan(plan, folder_of(plan, runs), runs=runs, executor=executor, on_notice=said.append)
     assert caught.value.exit_code == 130 and executor.cancelled == 0
     assert len(executor.ran) == 5 and "3 that run are waited for" in said[0]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])

@@ -1,0 +1,115 @@
+"""How a training runs on what there is: batches of a fit, vLLM beside TRL, low-rank factors."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rlvr_bench.planning.fit import Fit
+from rlvr_bench.schema.base import seed_from
+from rlvr_bench.schema.plan import TrainInputs
+from rlvr_bench.schema.record import Ran
+from rlvr_bench.schema.suite import Lora, TrainingSettings
+
+CORRECTION = "sampling/importance_sampling_ratio"
+"""TRL's metric of the ratio between trainer and vLLM, which it corrects for."""
+
+
+def fitted(settings: TrainingSettings, fit: Fit | None) -> TrainingSettings:
+    """Return settings with the batches of a fit; the effective batch stays."""
+    if fit is None:
+        return settings
+    return settings.model_copy(update={"micro_batch": fit.micro_batch, "sampling_batch": fit.sampling_batch})
+
+
+def ran(fit: Fit, ratios: Sequence[tuple[float, float, float]]) -> Ran:
+    """Return what a record says of a fit; `ratios` are (min, mean, max) of the correction at each update."""
+    lows, means, highs = zip(*ratios, strict=True) if ratios else ((), (), ())
+    correction = (min(lows), sum(means) / len(means), max(highs)) if ratios else None
+    return Ran(
+        **{name: value for name, value in fit.model_dump().items() if name in Ran.model_fields}, correction=correction
+    )
+
+
+def vllm_arguments(fit: Fit, inputs: TrainInputs) -> dict[str, Any]:
+    """Return TRL's arguments for vLLM on the same GPUs.
+
+    The correction for what vLLM samples otherwise than the trainer is held fixed over models: its mode masks sequences,
+    and more of them where kernels differ more, so its ratios are logged and recorded.
+    """
+    s = inputs.settings
+    stops = {"stop": list(inputs.card.stop), "include_stop_str_in_output": True} if inputs.card.stop else {}
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": fit.vllm_share,
+        "vllm_max_model_length": s.max_prompt_tokens + s.max_completion_tokens,
+        "vllm_importance_sampling_correction": True,
+        "vllm_importance_sampling_mode": "sequence_mask",
+        "vllm_importance_sampling_clip_max": 3.0,
+        **({"generation_kwargs": stops} if stops else {}),
+    }
+
+
+@contextmanager
+def engine_seeded(seed: int, step: int) -> Iterator[None]:
+    """Let vLLM's engine draw by the run's seed: TRL gives it the number of the rank, so that all seeds draw alike.
+
+    `step` is the phase that a training goes on from: it does not draw again what it drew before.
+    """
+    from trl.generation import vllm_generation
+
+    own = getattr(vllm_generation, "LLM", None)
+    if own is None:
+        yield
+        return
+
+    def seeded(*args: Any, **kwargs: Any) -> Any:
+        kwargs["seed"] = seed_from("engine", seed, step, kwargs.get("seed", 0)) % 2**31
+        return own(*args, **kwargs)
+
+    vllm_generation.LLM = seeded
+    try:
+        yield
+    finally:
+        vllm_generation.LLM = own
+
+
+def lora_arguments(lora: Lora | None) -> dict[str, Any]:
+    """Return TRL's argument for low-rank factors. Raises EnvironmentFaultError where peft is not installed."""
+    if lora is None:
+        return {}
+    from importlib.util import find_spec
+
+    from rlvr_bench.errors import EnvironmentFaultError
+
+    if find_spec("peft") is None:
+        raise EnvironmentFaultError(
+            "the suite trains with lora, and peft is not installed", hint="pip install 'rlvr-bench[lora]'"
+        )
+    from peft import LoraConfig
+
+    config = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return {"peft_config": config}
+
+
+def merged(model: Any, state: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return whole weights of a model with low-rank factors, under the names of its base; the model is not changed.
+
+    Merging in place and taking it back would change the last bits of what is still trained.
+    """
+    held = model.state_dict() if state is None else state
+    deltas = {
+        name.removeprefix("base_model.model."): module.get_delta_weight("default")
+        for name, module in model.named_modules()
+        if hasattr(module, "get_delta_weight") and hasattr(module, "base_layer")
+    }
+    found = {}
+    for name, value in held.items():
+        if "lora_" in name:
+            continue
+        plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+        layer, _, kind = plain.rpartition(".")
+        found[plain] = value + deltas[layer].to(value.dtype) if kind == "weight" and layer in deltas else value
+    return found

@@ -1,0 +1,111 @@
+"""Stages on the GPUs of this machine: each in an interpreter of its own, on as many GPUs as its training needs.
+
+CUDA does not survive a fork, and a process a stage gives all memory back. A stage that needs more GPUs than are free
+waits for them; stages behind it that need fewer do not.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rlvr_bench.engine.local import ENVIRONMENT
+from rlvr_bench.engine.worker import END_WITH_PARENT
+from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.planning.fit import Gpu, fit
+from rlvr_bench.runs import layout
+from rlvr_bench.runs.machine import Device, visible
+from rlvr_bench.runs.provenance import generator
+from rlvr_bench.schema.plan import Stage, TrainInputs
+
+NOT_ON_GPUS = ("CUDA_VISIBLE_DEVICES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")
+POLL_SECONDS = 0.05
+
+
+def needed(stage: Stage, gpu: Device, available: int) -> int:
+    """Return how many GPUs a stage is given: those that its training needs, else one."""
+    if not isinstance(stage.inputs, TrainInputs) or stage.inputs.device == "cpu":
+        return 1
+    kind = Gpu(gpu.name, gpu.memory)
+    return fit(stage.inputs.card, stage.inputs.settings, kind, available, generation=generator("cuda")).ranks
+
+
+class GpuExecutor:
+    """Runs stage folders in fresh interpreters, each seeing its own GPUs alone."""
+
+    def __init__(self, *, log: Path, capacity: int | None = None) -> None:
+        self.devices = list(visible(os.environ.get("CUDA_VISIBLE_DEVICES")))
+        self.capacity = capacity or max(1, len(self.devices))
+        self._log = log
+        self._waiting: list[tuple[Path, int]] = []
+        self._running: dict[Path, tuple[subprocess.Popen[bytes], list[Device]]] = {}
+        self._free = list(self.devices)
+
+    def start(self) -> None:
+        """Check that there are GPUs. Raises EnvironmentFaultError."""
+        if not self.devices:
+            raise EnvironmentFaultError("the suite needs a GPU and none is seen", hint="rlvr-bench doctor")
+
+    def submit(self, folder: Path) -> None:
+        """Start a stage, or let it wait for GPUs. Raises EnvironmentFaultError where it cannot fit."""
+        stage = Stage.model_validate_json((folder / layout.STAGE).read_text(encoding="utf-8"))
+        self._waiting.append((folder, needed(stage, self.devices[0], len(self.devices))))
+        self._begin()
+
+    def _begin(self) -> None:
+        for folder, count in list(self._waiting):
+            if count <= len(self._free):
+                self._waiting.remove((folder, count))
+                mine, self._free = self._free[:count], self._free[count:]
+                self._running[folder] = (self._process(folder, mine), mine)
+
+    def _process(self, folder: Path, mine: list[Device]) -> subprocess.Popen[bytes]:
+        own = {name: value for name, value in ENVIRONMENT.items() if name not in NOT_ON_GPUS}
+        env = {**os.environ, **own, END_WITH_PARENT: "1", "CUDA_VISIBLE_DEVICES": ",".join(d.index for d in mine)}
+        with (folder / layout.LOG).open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own worker
+                [sys.executable, "-m", "rlvr_bench.engine.worker", str(folder.absolute())],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=env,
+                start_new_session=True,  # Ctrl-C is the runner's to answer; what it starts is killed with it
+            )
+
+    def poll(self, timeout: float) -> list[tuple[Path, int]]:
+        """Wait up to `timeout` seconds; return the folders whose process ended, with exit codes."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = [(f, code) for f, (p, _) in self._running.items() if (code := p.poll()) is not None]
+            if found or time.monotonic() >= deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        for folder, _ in found:
+            self._free += self._running.pop(folder)[1]
+        self._free.sort(key=self.devices.index)
+        self._begin()
+        return found
+
+    def stop(self, folder: Path) -> None:
+        """Kill one stage with all that it started; the next poll returns it."""
+        if folder in self._running:
+            _kill(self._running[folder][0])
+
+    def cancel(self) -> None:
+        """Kill all running stages and wait for their end; they are owed again."""
+        self._waiting.clear()
+        for process, _ in self._running.values():
+            _kill(process)
+        for process, _ in self._running.values():
+            process.wait()
+        self._running.clear()
+        self._free = list(self.devices)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,226 @@
+"""How a training fits on GPUs: ranks, micro-batch, sharding and vLLM's share, at a constant effective batch.
+
+The sums are of what a step holds at its peak: weights, gradients and optimizer in float32 (Rajbhandari et al. 2020,
+ZeRO, section 3.1), activations with one layer recomputed at a time (Korthikanti et al. 2022, section 4), logits, and
+the key-value cache of what is sampled at once. They are estimates; a run that does not fit after all is tried once with
+half the micro-batch (engine.care).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.schema.base import Frozen
+from rlvr_bench.schema.card import Card
+from rlvr_bench.schema.suite import TrainingSettings
+
+MOST_MICRO_BATCH = 16
+"""Completions in one pass: larger ones gain nothing once a GPU is busy."""
+OVERHEAD_BYTES = 1.5e9
+"""CUDA's context and the communicator's buffers."""
+USABLE = 0.92
+"""Of a GPU's memory: the rest goes to fragments."""
+LEAST_VLLM_SEQUENCES = 16
+"""vLLM is given room for so many sequences at least; fewer make it slower than transformers."""
+VLLM_OVERHEAD_BYTES = 2e9
+HEAD_TOKENS = 4_096
+"""Tokens whose logits are held at once: TRL computes log-probabilities in tiles."""
+
+KNOWN = (
+    (0.6e9, 24, 896),
+    (1.8e9, 28, 1_536),
+    (3.5e9, 36, 2_048),
+    (7.8e9, 28, 3_584),
+    (10e9, 32, 4_096),
+    (20e9, 48, 5_120),
+    (40e9, 64, 5_120),
+    (1e12, 80, 8_192),
+)
+"""Layers and width by parameters up to which: Qwen2.5 and Llama 3, their configurations on the hub."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a model decides memory. `kv_bytes`: of the bfloat16 keys and values of one token, all layers."""
+
+    parameters: int
+    layers: int
+    width: int
+    vocabulary: int
+    kv_bytes: float
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A kind of GPU: its name, and bytes of memory."""
+
+    name: str
+    memory: float
+
+
+class Fit(Frozen):
+    """How a training runs: `ranks` processes, each on one GPU; `micro_batch` x `accumulation` x `ranks` rollouts an
+    update. `sharding`: `full` splits weights, gradients and optimizer over the ranks (FSDP, as ZeRO stage 3).
+    `peak_bytes` are of one GPU, estimated."""
+
+    ranks: int
+    micro_batch: int
+    accumulation: int
+    sampling_batch: int
+    sharding: Literal["none", "full"]
+    checkpointing: bool = True
+    generation: Literal["vllm", "transformers"]
+    vllm_share: float | None = None
+    peak_bytes: float
+
+    def words(self, gpu: Gpu) -> str:
+        """Return the choice in one line."""
+        stage = "ZeRO stage 3 (FSDP)" if self.sharding == "full" else "not sharded"
+        by = f"vLLM with {self.vllm_share:.2f} of the memory" if self.vllm_share else "transformers"
+        ranks = f" x {self.ranks} ranks" if self.ranks > 1 else ""
+        return (
+            f"{self.ranks} x {gpu.name}, micro-batch {self.micro_batch} x {self.accumulation} accumulated{ranks} = "
+            f"{self.micro_batch * self.accumulation * self.ranks} rollouts an update, {stage}, "
+            f"sampled by {by}, {self.sampling_batch} at once a rank, peak about {self.peak_bytes / 1e9:.0f} of "
+            f"{gpu.memory / 1e9:.0f} GB"
+        )
+
+
+def shape_of(card: Card) -> Shape:
+    """Return a card's shape, as that of known models of its size: before its configuration is here."""
+    layers, width = next((layers, width) for most, layers, width in KNOWN if card.parameters <= most)
+    grouped = 1.0 if card.architecture.startswith("Olmo2") else 0.25  # OLMo 2 has a key for every query head
+    return Shape(card.parameters, layers, width, 152_064, 4.0 * layers * width * grouped)
+
+
+def state_bytes(shape: Shape, settings: TrainingSettings) -> float:
+    """Return the bytes of weights, gradients and optimizer, of all ranks together."""
+    if settings.lora is None:
+        return (8.0 if settings.optimizer == "sgd" else 16.0) * shape.parameters
+    # four projections of each layer, two factors each
+    trained = 8.0 * settings.lora.rank * shape.width * shape.layers
+    return 4.0 * shape.parameters + 16.0 * trained
+
+
+def peak_bytes(
+    shape: Shape,
+    settings: TrainingSettings,
+    *,
+    ranks: int,
+    micro_batch: int,
+    sampling_batch: int,
+    vllm_share: float | None,
+    gpu: Gpu,
+) -> float:
+    """Return what one GPU holds at the peak of a step: of an update, or of sampling, whichever is more."""
+    length = settings.max_prompt_tokens + settings.max_completion_tokens
+    states = state_bytes(shape, settings) / ranks
+    # bfloat16 copies: of all weights, or of two layers at a time where they are sharded
+    copies = 2.0 * shape.parameters * (min(1.0, 2 / shape.layers) if ranks > 1 else 1.0)
+    kept = 2.0 * micro_batch * length * shape.width * shape.layers
+    recomputed = 40.0 * micro_batch * length * shape.width
+    head = 3 * 4.0 * shape.vocabulary * min(HEAD_TOKENS, micro_batch * length)
+    update = states + copies + kept + recomputed + head
+    if vllm_share is not None:
+        return OVERHEAD_BYTES + update + vllm_share * gpu.memory
+    gathered = 4.0 * shape.parameters if ranks > 1 else 0.0  # transformers samples from whole weights
+    sampling = states + copies + gathered + sampling_batch * (length * shape.kv_bytes + 8.0 * shape.vocabulary)
+    return OVERHEAD_BYTES + max(update, sampling)
+
+
+def choices(settings: TrainingSettings, available: int) -> list[int]:
+    """Return the numbers of ranks, ascending, over which neither a group nor an update has to be split unevenly."""
+    update = settings.prompts_per_step * settings.group_size // settings.updates_per_step
+    return [n for n in range(1, available + 1) if settings.prompts_per_step % n == 0 and update % n == 0]
+
+
+def fit(
+    card: Card,
+    settings: TrainingSettings,
+    gpu: Gpu,
+    available: int,
+    *,
+    generation: Literal["vllm", "transformers"],
+    shape: Shape | None = None,
+    sampling_batch: int | None = None,
+    ranks: int | None = None,
+) -> Fit:
+    """Return how a card is trained on up to `available` GPUs of one kind: on as few as hold it, with the largest
+    micro-batch that fits. `sampling_batch` and `ranks` are taken as they are where they are given.
+
+    Raises EnvironmentFaultError where nothing fits, saying what would.
+    """
+    shape = shape or shape_of(card)
+    for count in choices(settings, available) if ranks is None else [ranks]:
+        found = _on(shape, settings, gpu, count, generation, sampling_batch)
+        if found is not None:
+            return found
+    raise EnvironmentFaultError(
+        f"{card.name} does not fit: its training holds {state_bytes(shape, settings) / 1e9:.0f} GB of weights, "
+        f"gradients and optimizer before any rollout, and there {'is' if available == 1 else 'are'} {available} x "
+        f"{gpu.name} with {gpu.memory / 1e9:.0f} GB",
+        hint=_would(shape, settings, gpu, generation),
+    )
+
+
+def _would(shape: Shape, settings: TrainingSettings, gpu: Gpu, generation: Literal["vllm", "transformers"]) -> str:
+    """Say what would fit."""
+    found = []
+    for kind in (gpu, Gpu("80 GB", 80e9)):
+        for count in choices(settings, 64):
+            if _on(shape, settings, kind, count, generation, None):
+                found.append(f"{count} GPUs of {kind.memory / 1e9:.0f} GB")
+                break
+    allowed = ", ".join(map(str, choices(settings, 64)))
+    small = "lora: in the suite's training, " if settings.lora is None else ""
+    return (f"would fit: {' or '.join(dict.fromkeys(found))}; " if found else "") + (
+        f"{small}shorter completions, or --models without it; ranks that split no group: {allowed}"
+    )
+
+
+def _on(
+    shape: Shape,
+    settings: TrainingSettings,
+    gpu: Gpu,
+    ranks: int,
+    generation: Literal["vllm", "transformers"],
+    sampling_batch: int | None,
+) -> Fit | None:
+    """Return the fit on some ranks, or None."""
+    mine = settings.prompts_per_step * settings.group_size // settings.updates_per_step // ranks
+    local = settings.prompts_per_step * settings.group_size // ranks
+    room = USABLE * gpu.memory
+    share = _vllm_share(shape, settings, gpu) if generation == "vllm" else None
+    for micro in (n for n in range(min(mine, MOST_MICRO_BATCH), 0, -1) if mine % n == 0):
+        whole = settings.sampling_batch or sampling_batch
+        at_once = [whole] if whole else [g for g in _halved(local) if g >= min(settings.group_size, local)]
+        for sampled in at_once if share is None else at_once[:1]:
+            peak = peak_bytes(
+                shape, settings, ranks=ranks, micro_batch=micro, sampling_batch=sampled, vllm_share=share, gpu=gpu
+            )
+            if peak <= room:
+                return Fit(
+                    ranks=ranks,
+                    micro_batch=micro,
+                    accumulation=mine // micro,
+                    sampling_batch=sampled,
+                    sharding="full" if ranks > 1 else "none",
+                    generation=generation,
+                    vllm_share=share,
+                    peak_bytes=peak,
+                )
+    return None
+
+
+def _halved(count: int) -> list[int]:
+    found = [count]
+    while found[-1] % 2 == 0:
+        found.append(found[-1] // 2)
+    return found
+
+
+def _vllm_share(shape: Shape, settings: TrainingSettings, gpu: Gpu) -> float:
+    """Return the share of a GPU's memory for vLLM: its bfloat16 weights and room for some sequences, rounded up."""
+    length = settings.max_prompt_tokens + settings.max_completion_tokens
+    needed = 2.0 * shape.parameters + VLLM_OVERHEAD_BYTES + LEAST_VLLM_SEQUENCES * length * shape.kv_bytes
+    return min(0.95, -(-100 * needed // gpu.memory) / 100)
