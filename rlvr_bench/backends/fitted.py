@@ -51,17 +51,17 @@ def vllm_arguments(fit: Fit, inputs: TrainInputs) -> dict[str, Any]:
 
 
 @contextmanager
-def engine_seeded(seed: int, step: int) -> Iterator[None]:
+def engine_seeded(fit: Fit | None, seed: int, step: int) -> Iterator[None]:
     """Let vLLM's engine draw by the run's seed: TRL gives it the number of the rank, so that all seeds draw alike.
 
     `step` is the phase that a training goes on from: it does not draw again what it drew before.
     """
-    from trl.generation import vllm_generation
-
-    own = getattr(vllm_generation, "LLM", None)
-    if own is None:
+    if fit is None or fit.generation != "vllm":
         yield
         return
+    from trl.generation import vllm_generation
+
+    own = vllm_generation.LLM
 
     def seeded(*args: Any, **kwargs: Any) -> Any:
         kwargs["seed"] = seed_from("engine", seed, step, kwargs.get("seed", 0)) % 2**31

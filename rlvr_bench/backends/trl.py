@@ -125,7 +125,8 @@ def train(
         **(vllm_arguments(fit, inputs) if fit and fit.generation == "vllm" else {}),
     )
     written = folder / layout.METRICS if ranks.first else Path(os.devnull)
-    with written.open("a", encoding="utf-8") as metrics, tallied() as graded, engine_seeded(inputs.seed, rollouts.step):
+    seeded = engine_seeded(fit, inputs.seed, rollouts.step)
+    with written.open("a", encoding="utf-8") as metrics, tallied() as graded, seeded:
         before = Counter(resume.graded if resume else {})
         recorder = _recorder(rollouts, folder, metrics, Saver(folder, identity, ranks), before)
         trainer = watched_trainer()(

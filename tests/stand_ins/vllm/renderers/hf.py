@@ -1,0 +1,2 @@
+def resolve_chat_template(**_):
+    return None
