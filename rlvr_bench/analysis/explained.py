@@ -42,6 +42,7 @@ def explain(plan: Plan, report: Report, measured: Sequence[ModelData], gains: Es
             for m in measured
             for arm in arms
             for seed, training in zip(m.seeds.get(arm, ()), m.training.get(arm, ()), strict=True)
+            if training.steps
         ),
         likelihoods=tuple(one for one in likely if one is not None),
         completions=tuple(row for name, tasks in exposed.items() for row in exposure.completions(name, tasks)),

@@ -163,7 +163,7 @@ def _evidence(plan: Plan, models: Sequence[ModelData], tasks: Sequence[TaskSpec]
 
 def is_blind(method: Method) -> bool:
     """Return whether no reward of a method looks at what an answer says."""
-    return all(leaf.code is None and leaf.name in CONTENT_BLIND for leaf in method.leaves())
+    return bool(method.leaves()) and all(leaf.code is None and leaf.name in CONTENT_BLIND for leaf in method.leaves())
 
 
 def _by_task(evaluations: Sequence[dict[str, Evaluation]], tasks: Sequence[TaskSpec]) -> dict[str, Array]:
@@ -199,7 +199,10 @@ def _circumstances(plan: Plan, report: Report, measured: Sequence[ModelData]) ->
         transductive=", ".join(t.name for t in plan.suite.tasks if t.deciding)
         if plan.method.data == "test-prompts"
         else "",
-        no_control="the method's reward is the control's, in its own setup"
+        imported=_imported(plan, measured),
+        no_control="no control is listed beside the checkpoints"
+        if plan.method.imported
+        else "the method's reward is the control's, in its own setup"
         if plan.suite.control
         else "the suite has no control",
         mismatch=_mismatch(plan, report.control),
@@ -224,6 +227,18 @@ def _unreplayable(plan: Plan, measured: Sequence[ModelData]) -> tuple[str, ...]:
         if different:
             found.append(f"{m.name}: {different:,} of {count:,} saved rollouts get another reward when scored again")
     return tuple(found)
+
+
+def _imported(plan: Plan, measured: Sequence[ModelData]) -> str:
+    """Say what was trained elsewhere, empty where all was trained here."""
+    found = [t.imported for m in measured for t in m.training[plan.method.name] if t.imported]
+    if not found:
+        return ""
+    layouts = ", ".join(dict.fromkeys(one.layout for one in found))
+    return (
+        f"{len(found)} checkpoints were trained elsewhere ({layouts}): their data, rewards and steps are as their "
+        "authors say, and nothing of them was seen here"
+    )
 
 
 def _mismatch(plan: Plan, control: str | None) -> tuple[str, ...]:
@@ -323,7 +338,9 @@ def _model_finding(
         timed_out_before=pooled(model.before, "timed_out"),
         timed_out_after=after_mean("timed_out"),
         timed_out_training=float(
-            np.mean([t.grading.timed_out / t.rollouts for t in model.training.get(question.method, ())] or [0.0])
+            np.mean(
+                [t.grading.timed_out / t.rollouts for t in model.training.get(question.method, ()) if t.rollouts] or [0]
+            )
         ),
         answer_noise=whole.answer_noise(model.name, question.method, rule),
         gain=gain,

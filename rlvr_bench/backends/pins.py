@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from rlvr_bench.backends import hub, models, sources
+from rlvr_bench.backends import adopting, hub, models, sources
 from rlvr_bench.errors import EnvironmentFaultError, RlvrBenchError
 from rlvr_bench.runs.store import write_text
 from rlvr_bench.schema.card import Card, HubWeights
+from rlvr_bench.schema.method import Checkpoint, Method
 from rlvr_bench.schema.suite import Suite
 
 REVISIONS = "revisions.json"
@@ -137,6 +138,21 @@ def _in_short(faults: Sequence[RlvrBenchError]) -> list[RlvrBenchError]:
         words = f"the hub cannot be reached, and {len(away)} models and data sets are not in the local cache"
         first = [hub.UnreachableError(words, where=away[0].where, hint=away[0].hint)]
     return [*first, *found.values()]
+
+
+def checkpoints(method: Method, book: Book) -> tuple[Method, list[RlvrBenchError]]:
+    """Return a method with its checkpoints pinned, and what could not be."""
+    faults: list[RlvrBenchError] = []
+
+    def tried(one: Checkpoint) -> Checkpoint:
+        try:
+            return adopting.pinned(one, book.look_up)
+        except RlvrBenchError as error:
+            faults.append(error)
+            return one
+
+    pinned = {name: tuple(map(tried, getattr(method, name))) for name in ("checkpoints", "controls")}
+    return method.model_copy(update=pinned), _in_short(faults)
 
 
 def gates(cards: Sequence[Card]) -> list[RlvrBenchError]:

@@ -49,11 +49,25 @@ def load_method(reference: str) -> Method:
 
 def _of_yaml(path: Path) -> Method:
     method = load_yaml(path, Method, lambda data: _with_preset(data, path))
+    if method.imported:
+        return _beside(method, path)
     if any(leaf.code is not None for leaf in method.leaves()):
         raise FileFormatError(
             "a YAML file holds no code", where=str(path), hint="give the Python file itself: --method ./my_idea.py"
         )
     return _checked(method, path)
+
+
+def _beside(method: Method, path: Path) -> Method:
+    """Return a method whose checkpoints' folders are whole paths: those in the file are beside it."""
+    found = {
+        name: tuple(
+            one.model_copy(update={"path": str((path.parent / one.path).absolute())}) if one.path else one
+            for one in getattr(method, name)
+        )
+        for name in ("checkpoints", "controls")
+    }
+    return method.model_copy(update=found)
 
 
 def _file_beside(name: str) -> str | None:

@@ -22,6 +22,7 @@ from rlvr_bench.runs.provenance import environment
 from rlvr_bench.schema.card import EmbeddedWeights
 from rlvr_bench.schema.method import Method
 from rlvr_bench.schema.plan import Environment, Plan, TrainInputs
+from rlvr_bench.schema.suite import Suite
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def plan_of(
         "control": control and control.name,
         "reference": reference and reference.name,
     }
-    chosen, partial = restrict(whole.model_copy(update=names), models=models, seeds=seeds, limit=limit)
+    whole = whole.model_copy(update=names)
+    if signal.imported:
+        whole, models = _listed(whole, signal, models)
+    chosen, partial = restrict(whole, models=models, seeds=seeds, limit=limit)
     cards = [card for card in cards if card.name in chosen.models]
     for card in cards:
         if isinstance(card.weights, EmbeddedWeights):
@@ -75,9 +79,14 @@ def plan_of(
     book = pins.Book(runs or Path("runs"))
     frozen = pins.freeze(chosen, cards, book)
     faults = [*frozen.faults, *pins.gates(frozen.cards)]
+    if signal.imported:
+        kept = [card.name for card in cards]
+        signal, odd = pins.checkpoints(_of_models(signal, kept, chosen.seeds), book)
+        faults += odd
+        control = reference = None
     arms = [signal, *([control.model_copy(update={"labels": False})] if control else []), *filter(None, [reference])]
     group_size = settings_of(signal, chosen.training).group_size
-    unreplayable, *_ = [rehearse(arm, group_size) for arm in arms]
+    unreplayable, *_ = [rehearse(arm, group_size) if arm.rewards else () for arm in arms]
     made = make_plan(
         frozen.suite,
         signal,
@@ -92,6 +101,33 @@ def plan_of(
     if not faults:
         _refuse_tested(made)
     return Planned(made, book, tuple(frozen.notes), tuple(faults))
+
+
+def _listed(suite: Suite, method: Method, models: Sequence[str]) -> tuple[Suite, Sequence[str]]:
+    """Return a suite with the seeds of checkpoints trained elsewhere, and those of its models that have one.
+
+    Raises UsageError where one is of a model that the suite does not have.
+    """
+    named = list(dict.fromkeys(one.model for one in (*method.checkpoints, *method.controls)))
+    for name in named:
+        if name not in suite.models:
+            raise UsageError(
+                f"{method.name} lists a checkpoint of {name}, which is not in suite {suite.name}",
+                hint=f"models of this suite: {', '.join(suite.models)}; rlvr-bench new suite makes one of your own",
+            )
+    have = [name for name in suite.models if any(one.model == name for one in method.checkpoints)]
+    seeds = tuple(dict.fromkeys(one.seed for one in method.checkpoints))
+    return suite.model_copy(update={"seeds": seeds}), [name for name in (models or have) if name in have] or have
+
+
+def _of_models(method: Method, models: Sequence[str], seeds: Sequence[int]) -> Method:
+    """Return a method with the checkpoints of some models and seeds."""
+    listed = (
+        tuple(one for one in some if one.model in models and one.seed in seeds)
+        for some in (method.checkpoints, method.controls)
+    )
+    checkpoints, controls = listed
+    return method.model_copy(update={"checkpoints": checkpoints, "controls": controls})
 
 
 def bring(planned: Planned, runs: Path, tell: Callable[[str], None]) -> None:

@@ -273,6 +273,8 @@ def size(count: float) -> str:
 def _data_of(made: "Plan") -> str:
     """Say what the method trains on."""
     method = made.method
+    if method.imported:
+        return f"{len(method.checkpoints)} checkpoints trained elsewhere"
     if method.data == "test-prompts":
         return "the evaluation prompts, without answers"
     if method.example:
@@ -290,6 +292,8 @@ def _lower(title: str) -> str:
 def _labels_of(made: "Plan") -> str:
     """Say whether the rewards of the method see gold answers."""
     method = made.method
+    if method.imported:
+        return "unknown: trained elsewhere"
     if method.preparation and method.preparation.labels == "wrong":
         return "the gold answers choose the problems; the rewards do not see them"
     return "gold answers" if method.labels and not method.preparation else "no gold answers"

@@ -122,7 +122,7 @@ class Lines(Watching):
 
 def _after_training(event: Event) -> str:
     training = event.record.training if event.record else None
-    if training is None:
+    if training is None or not training.steps:
         return ""
     return f"  reward {training.steps[0].reward:.2f} > {training.steps[-1].reward:.2f}"
 

@@ -66,6 +66,7 @@ class Circumstances:
     """
 
     transductive: str = ""
+    imported: str = ""
     no_control: str = ""
     mismatch: tuple[str, ...] = ()
     lineages: tuple[str, ...] = ()
@@ -94,6 +95,8 @@ def _of_setup(report: Report, about: Circumstances) -> Iterator[Flag]:
             evidence=f"trains on the evaluation prompts of {about.transductive}, without their answers; not comparable "
             "with methods that do not",
         )
+    if about.imported:
+        yield Flag(name="imported", evidence=about.imported)
     if report.control is None:
         yield Flag(name="no-control", evidence=f"{about.no_control}: elicitation is not ruled out")
     if about.mismatch:

@@ -21,7 +21,8 @@ def share(outcomes: Sequence[Outcome], field: str) -> float:
 
 def dead_reward(runs: Sequence[Training]) -> bool:
     """Return whether the reward never varied inside a group, in any run: nothing could be learned."""
-    return bool(runs) and all(step.groups_with_signal == 0 for run in runs for step in run.steps)
+    steps = [step for run in runs for step in run.steps]
+    return bool(steps) and all(step.groups_with_signal == 0 for step in steps)
 
 
 UNPARSED_RISE = 0.20
@@ -39,10 +40,12 @@ def why_unhealthy(training: Training, before: Evaluation, after: Evaluation) -> 
     A collapsed run cannot be told from a family that does not respond; verdicts from single runs
     ask this first (docs/statistics.md, section 4.2). Loss and gradients are finite in any finished run.
     """
-    first, last = training.steps[0], training.steps[-1]
     rise = share(after.sampled, "unparsed") - share(before.sampled, "unparsed")
     if rise > UNPARSED_RISE:
         return f"unparsed answers rose by {100 * rise:.0f} points"
+    if not training.steps:
+        return "it was trained elsewhere, and nothing is known of its steps"
+    first, last = training.steps[0], training.steps[-1]
     if last.truncated > TRUNCATED:
         return f"{100 * last.truncated:.0f} % of the last completions are cut off"
     if last.completion_tokens < LENGTH_COLLAPSE * first.completion_tokens:

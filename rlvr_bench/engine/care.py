@@ -14,7 +14,7 @@ from pathlib import Path
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.planning.cost import disk_bytes
 from rlvr_bench.runs import layout
-from rlvr_bench.schema.plan import AnyInputs, EvaluateInputs, Stage, TrainInputs
+from rlvr_bench.schema.plan import AdoptInputs, AnyInputs, EvaluateInputs, Stage, TrainInputs
 from rlvr_bench.schema.record import Failure
 
 SAME_AGAIN = frozenset({"non-finite", "labels"})
@@ -155,6 +155,8 @@ def smaller(inputs: AnyInputs, adapted: dict[str, int]) -> dict[str, int] | None
         half = next((n for n in range(now // 2, 0, -1) if update % n == 0), None)
         sampled = adapted.get("sampling_batch") or s.sampling_batch or s.prompts_per_step * s.group_size
         return None if half is None else {"micro_batch": half, "sampling_batch": max(1, sampled // 2)}
+    if isinstance(inputs, AdoptInputs):
+        return None
     own = inputs.task.sampling.batch_size if isinstance(inputs, EvaluateInputs) else inputs.batch_size
     now = adapted.get("batch_size") or own
     return {"batch_size": now // 2} if now > 1 else None

@@ -19,7 +19,7 @@ from rlvr_bench.engine.care import disk_is_full, read_adapted, with_smaller
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import sync_tree, write_model
-from rlvr_bench.schema.plan import ExposureInputs, PrepareInputs, Stage, TrainInputs
+from rlvr_bench.schema.plan import AdoptInputs, ExposureInputs, PrepareInputs, Stage, TrainInputs
 from rlvr_bench.schema.record import Failure, FailureKind, Record, Timing
 from rlvr_bench.scoring import keep_verdicts
 
@@ -60,7 +60,7 @@ def run_stage(folder: Path) -> Record:
 
 
 def _work(stage: Stage, folder: Path) -> dict[str, object]:
-    from rlvr_bench.backends import exposure, labels, lm_eval, models, placing
+    from rlvr_bench.backends import adopting, exposure, labels, lm_eval, models, placing
 
     models.prepare_process()
     run = layout.run_of(folder, stage)
@@ -70,6 +70,8 @@ def _work(stage: Stage, folder: Path) -> dict[str, object]:
         return {"labelling": labels.make_labels(stage.inputs, folder)}
     if isinstance(stage.inputs, ExposureInputs):
         return {"exposure": exposure.complete(stage.inputs, folder)}
+    if isinstance(stage.inputs, AdoptInputs):
+        return {"training": adopting.adopt(stage.inputs, folder)}
     if isinstance(stage.inputs, TrainInputs):
         prepared = needed / layout.LABELS if needed else None
         trackers = run.trackers / stage.cell.id

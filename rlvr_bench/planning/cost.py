@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rlvr_bench.schema.card import Card, HubWeights
-from rlvr_bench.schema.plan import Estimate, ExposureInputs, PrepareInputs, Range, Stage, TrainInputs
+from rlvr_bench.schema.plan import AdoptInputs, Estimate, ExposureInputs, PrepareInputs, Range, Stage, TrainInputs
 from rlvr_bench.schema.suite import Suite
 from rlvr_bench.stats.power import visible_gain
 
@@ -39,6 +39,8 @@ BYTES_PER_COMPLETION = 60
 def _tokens(stage: Stage) -> tuple[float, float]:
     """Return (sampled tokens at most, weight of one) of a stage."""
     inputs = stage.inputs
+    if isinstance(inputs, AdoptInputs):
+        return 0.0, 1.0
     if isinstance(inputs, TrainInputs):
         s = inputs.settings
         weight = SAMPLING_FACTOR + s.passes * PASS_FACTOR
@@ -62,6 +64,8 @@ def _completions(stage: Stage) -> int:
     if isinstance(inputs, TrainInputs):
         s = inputs.settings
         return s.steps * s.prompts_per_step * s.group_size
+    if isinstance(inputs, AdoptInputs):
+        return 0
     if isinstance(inputs, PrepareInputs):
         return sum(wanted.count for wanted in inputs.problems) * inputs.samples
     if isinstance(inputs, ExposureInputs):
@@ -71,7 +75,7 @@ def _completions(stage: Stage) -> int:
 
 def _disk(stage: Stage) -> float:
     inputs = stage.inputs
-    weights = 1 + len(inputs.save_at) if isinstance(inputs, TrainInputs) else 0
+    weights = 1 + len(inputs.save_at) if isinstance(inputs, TrainInputs) else int(isinstance(inputs, AdoptInputs))
     return (
         weights * inputs.card.parameters * BYTES_PER_PARAMETER[inputs.device]
         + _completions(stage) * BYTES_PER_COMPLETION

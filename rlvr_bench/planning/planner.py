@@ -13,6 +13,7 @@ from rlvr_bench.schema.plan import (
     BASELINE,
     EXPOSURE,
     PROMPT,
+    AdoptInputs,
     AnyInputs,
     Cell,
     Environment,
@@ -49,7 +50,9 @@ def make_plan(
     twice. Raises UsageError for a combination that must not or cannot run.
     """
     _check(suite, method, cards)
-    if control is not None:
+    if method.imported:
+        control, reference = _listed_control(method), None
+    elif control is not None:
         control = _control_of(method, control)
         control = None if _same_signal(method, control) else control
     arms: list[tuple[str, Method]] = [(method.name, method)]
@@ -70,7 +73,10 @@ def make_plan(
         stages += [_exposure(suite, card, task, environment) for task in suite.tasks if suite.exposure]
         prepared = [_labels(suite, arm, card, environment) for _, arm in arms if arm.preparation]
         stages += {stage.id: stage for stage in prepared}.values()  # method and control share theirs
-    for seed in suite.seeds:
+    for name, arm in arms if method.imported else ():
+        for card in cards:
+            stages += _adopted(suite, card, name, arm, environment)
+    for seed in () if method.imported else suite.seeds:
         for name, arm in arms:
             for card in cards:
                 own = name == method.name
@@ -80,8 +86,8 @@ def make_plan(
     assert len(set(ids)) == len(ids), "two stages share an id"
     return Plan(
         suite=suite,
-        method=method,
-        control=control,
+        method=_elsewhere(method),
+        control=control and _elsewhere(control),
         reference=reference,
         cards=tuple(cards),
         prompts=tuple(prompts),
@@ -91,6 +97,52 @@ def make_plan(
         stages=tuple(stages),
         estimate=estimate(suite, cards, stages, has_control=control is not None),
     )
+
+
+def _listed_control(method: Method) -> Method | None:
+    """Return the arm of controls that were trained elsewhere, None where none are listed."""
+    if not method.controls:
+        return None
+    title = f"The controls that are listed beside {method.name}, trained elsewhere"
+    return Method(
+        schema_version=1,
+        name=f"control-of-{method.name}",
+        title=title,
+        source=method.source,
+        checkpoints=method.controls,
+    )
+
+
+def _elsewhere(method: Method) -> Method:
+    """Return a method without the folders of its checkpoints: where they lie is no part of a plan."""
+    bare = [
+        tuple(one.model_copy(update={"path": one.path and f"{one.model}/seed-{one.seed}"}) for one in listed)
+        for listed in (method.checkpoints, method.controls)
+    ]
+    return method.model_copy(update={"checkpoints": bare[0], "controls": bare[1]})
+
+
+def _adopted(suite: Suite, card: Card, arm: str, method: Method, environment: Environment) -> list[Stage]:
+    """Return the stages of a card's cells that were trained elsewhere: taking the weights over, and evaluating them."""
+    stages = []
+    for checkpoint in method.checkpoints:
+        if checkpoint.model != card.name:
+            continue
+        cell = Cell(model=card.name, arm=arm, seed=checkpoint.seed)
+        inputs = AdoptInputs(card=card, device=suite.device, checkpoint=checkpoint)
+        taken = _stage("train", cell, "train", inputs, environment)
+        stages.append(taken)
+        for task in suite.tasks:
+            after = EvaluateInputs(
+                card=card,
+                device=suite.device,
+                task=task,
+                samples=task.sampling.samples_after,
+                checkpoint=taken.digest,
+                sampling_seed=seed_from("evaluate", card.name, task.name, digest(inputs.computed())),
+            )
+            stages.append(_stage("evaluate", cell, task.name, after, environment, needs=(taken.id,)))
+    return stages
 
 
 def restrict(

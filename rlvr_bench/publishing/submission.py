@@ -25,6 +25,11 @@ def build(plan: Plan, records: Records, entry: Entry, target: Path) -> Report:
 
     Raises UsageError for a run that cannot be one: partial, a stage without a result, or a folder that is there.
     """
+    if plan.method.imported:
+        raise UsageError(
+            "checkpoints that were trained elsewhere are no leaderboard entry: the plan cannot train them again",
+            hint="submit the method itself, as rewards",
+        )
     if plan.partial:
         raise UsageError(
             f"a partial run ({'; '.join(plan.partial)}) is no leaderboard entry", hint="run the whole suite"

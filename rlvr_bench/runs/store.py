@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from rlvr_bench.errors import EnvironmentFaultError, InputsChangedError, NotFoundError, UsageError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.layout import RunFolder
+from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.plan import Plan, Stage
 from rlvr_bench.schema.record import Record
 
@@ -172,6 +173,19 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_digest(folder: Path) -> str:
+    """Return the SHA-256 of a checkpoint's weights: of its one file, or of the digests of its parts by name.
+
+    Raises FileNotFoundError where there are none.
+    """
+    if (folder / layout.WEIGHTS).is_file():
+        return file_digest(folder / layout.WEIGHTS)
+    parts = sorted(folder.glob("model-*.safetensors"))
+    if not parts:
+        raise FileNotFoundError(folder / layout.WEIGHTS)
+    return digest({part.name: file_digest(part) for part in parts})
+
+
 def sync_tree(folder: Path) -> None:
     """Bring every file of a folder to the disk: a record must not outlive what it speaks of."""
     for path in [*folder.rglob("*"), folder]:
@@ -184,14 +198,18 @@ def sync_tree(folder: Path) -> None:
 
 def products_are_whole(folder: Path, record: Record) -> bool:
     """Return whether what other stages need of a finished one (weights, labels) is still what its record says."""
-    needed: dict[Path, str] = {}
+    weights: dict[Path, str] = {}
     if record.training:
-        needed[folder / layout.checkpoint() / layout.WEIGHTS] = record.training.checkpoint_sha256
+        weights[folder / layout.checkpoint()] = record.training.checkpoint_sha256
         for step, sha256 in record.training.kept.items():
-            needed[folder / layout.checkpoint(step) / layout.WEIGHTS] = sha256
-    if record.labelling:
-        needed[folder / layout.LABELS] = record.labelling.labels_sha256
-    return all(path.is_file() and file_digest(path) == sha256 for path, sha256 in needed.items())
+            weights[folder / layout.checkpoint(step)] = sha256
+    try:
+        if any(weights_digest(path) != sha256 for path, sha256 in weights.items()):
+            return False
+        labels = record.labelling
+        return labels is None or file_digest(folder / layout.LABELS) == labels.labels_sha256
+    except FileNotFoundError:
+        return False
 
 
 def _link_tree(source: Path, target: Path, *, leave_out: Collection[str] = ()) -> None:

@@ -2,9 +2,17 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_serializer, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from rlvr_bench.schema.base import Frozen, Line, Name
+from rlvr_bench.schema.card import Commit, HubFile, Repository, Revision
 from rlvr_bench.schema.suite import Clip, TrainingSettings
 
 
@@ -112,14 +120,50 @@ class Example(Frozen):
         return self
 
 
+Layout = Literal["transformers", "adapter"]
+
+
+class Checkpoint(Frozen):
+    """Weights that were trained elsewhere (verl, OpenRLHF, open-instruct, TRL, ...), of one model and seed: a folder
+    (`path`, beside the file that names it) or a repository of the hub. The final checkpoint, never the best.
+
+    A plan freezes the rest: `commit` of a hub's, `layout`, and the `files` with their digests.
+    """
+
+    model: Name
+    seed: int
+    path: str | None = None
+    repository: Repository | None = None
+    revision: Revision = "main"
+    commit: Commit | None = None
+    layout: Layout | None = None
+    files: dict[str, HubFile] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Checkpoint":
+        if (self.path is None) == (self.repository is None):
+            raise ValueError("a checkpoint is in one place: path, or repository")
+        return self
+
+    def computed(self) -> dict[str, Any]:
+        """Return what decides its weights: the digests of its files, wherever they lie."""
+        return {"model": self.model, "seed": self.seed, "layout": self.layout, "files": self._digests()}
+
+    def _digests(self) -> dict[str, Any]:
+        return {name: file.model_dump(mode="json") for name, file in sorted(self.files.items())}
+
+
 class Method(Frozen):
-    """A training signal, whole: one YAML file."""
+    """A training signal, whole: one YAML file. Or, in place of rewards, `checkpoints` that were trained elsewhere, with
+    `controls` beside them where the same setup was trained with a random reward."""
 
     schema_version: Literal[1]
     name: Name
     title: Line
     source: Line
-    rewards: tuple[RewardSpec, ...] = Field(min_length=1)
+    rewards: tuple[RewardSpec, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    controls: tuple[Checkpoint, ...] = ()
     data: Literal["train", "test-prompts", "one-example"] = "train"
     example: Example | None = None
     labels: bool = False
@@ -134,6 +178,34 @@ class Method(Frozen):
         if name in ("baseline", "exposure") or name.startswith("prompt-"):
             raise ValueError(f"{name!r} is the name of an arm without training")
         return name
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write checkpoints only where there are some: digests of methods without them stay what they were."""
+        found: dict[str, Any] = write(self)
+        for name in ("checkpoints", "controls"):
+            if not getattr(self, name):
+                found.pop(name, None)
+        return found
+
+    @model_validator(mode="after")
+    def _rewards_or_checkpoints(self) -> "Method":
+        if bool(self.rewards) == bool(self.checkpoints):
+            raise ValueError("a method has rewards, or checkpoints that were trained elsewhere")
+        if self.controls and not self.checkpoints:
+            raise ValueError("controls are listed beside checkpoints; where we train, the suite has its control")
+        if self.checkpoints and (self.preparation or self.preset or self.grpo.changed() or self.example):
+            raise ValueError("checkpoints are trained already: no preparation, preset, grpo or example")
+        for label, listed in (("checkpoints", self.checkpoints), ("controls", self.controls)):
+            cells = [(one.model, one.seed) for one in listed]
+            if len(set(cells)) != len(cells):
+                raise ValueError(f"{label} name a model and seed twice")
+        return self
+
+    @property
+    def imported(self) -> bool:
+        """Return whether it was trained elsewhere."""
+        return bool(self.checkpoints)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Method":

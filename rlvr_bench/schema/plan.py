@@ -6,7 +6,7 @@ from pydantic import Field
 
 from rlvr_bench.schema.base import Frozen, Name, digest
 from rlvr_bench.schema.card import Card
-from rlvr_bench.schema.method import Example, Method, RewardSpec
+from rlvr_bench.schema.method import Checkpoint, Example, Method, RewardSpec
 from rlvr_bench.schema.prompt import Prompt
 from rlvr_bench.schema.suite import ProblemSet, Suite, TaskSpec, TrainingSettings
 
@@ -147,7 +147,18 @@ class ExposureInputs(_Inputs):
         return {**super().computed(), "problems": self.problems.computed()}
 
 
-AnyInputs = TrainInputs | EvaluateInputs | PrepareInputs | ExposureInputs
+class AdoptInputs(_Inputs):
+    """Weights that were trained elsewhere, in place of a training."""
+
+    kind: Literal["adopt"] = "adopt"
+    checkpoint: Checkpoint
+
+    def computed(self) -> dict[str, Any]:
+        """Return all that the result depends on: the digests of the files."""
+        return {**super().computed(), "checkpoint": self.checkpoint.computed()}
+
+
+AnyInputs = AdoptInputs | TrainInputs | EvaluateInputs | PrepareInputs | ExposureInputs
 Inputs = Annotated[AnyInputs, Field(discriminator="kind")]
 Kind = Literal["baseline", "prepare", "train", "evaluate", "probe"]
 """What a stage does: `probe` looks at the untouched model, under another prompt, or for problems that it knows."""

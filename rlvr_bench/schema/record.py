@@ -114,6 +114,16 @@ class Ran(Frozen):
     correction: tuple[float, float, float] | None = None
 
 
+class Imported(Frozen):
+    """Where weights are from that were trained elsewhere: a folder's or repository's name, its commit, layout and the
+    SHA-256 of every file of weights."""
+
+    origin: str
+    commit: str | None
+    layout: str
+    files: dict[str, str]
+
+
 class Training(Frozen):
     """A finished training: its curve, what it was rewarded for, and its weights' digests.
 
@@ -124,7 +134,7 @@ class Training(Frozen):
     with the tested problem that each is; `unusable` are those that came up and could not be used: their prompt is too
     long, or their gold answer, where it is needed, cannot be graded. `paid` is what the reward pays, on average, for
     answers that deserve nothing (rewards.bait), by their name; None where it fails on them. `ran` is None where it ran
-    as its settings say: on a CPU, in one process.
+    as its settings say: on a CPU, in one process. `imported`: it was trained elsewhere, its steps are not known.
     """
 
     steps: tuple[StepHealth, ...]
@@ -140,6 +150,7 @@ class Training(Frozen):
     left_out: dict[str, str] = Field(default_factory=dict)
     unusable: tuple[str, ...] = ()
     ran: Ran | None = None
+    imported: Imported | None = None
 
 
 class Purity(Frozen):
