@@ -117,6 +117,13 @@ def check_access(kind: Kind, repository: str) -> None:
         HfApi(library_name="rlvr-bench").auth_check(repository, repo_type=kind)
 
 
+def has_token() -> bool:
+    """Return whether this machine has a token of the hub."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
 def wanted_files(found: Found) -> dict[str, HubFile]:
     """Return the files of a model that are loaded: configuration, tokenizer, and whole weights.
 

@@ -11,6 +11,7 @@ from rlvr_bench import __version__
 from rlvr_bench.cli import (
     check,
     compare,
+    doctor,
     judge,
     leaderboard,
     listing,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("validate")(validate.validate)
 app.command("plan")(plan.plan)
+app.command("doctor")(doctor.doctor)
 app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("rescore")(rescore.rescore)

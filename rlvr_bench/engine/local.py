@@ -7,6 +7,7 @@ and lm-eval once. Workers have one torch thread each: two threads in one process
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, forkserver
@@ -68,15 +69,19 @@ class LocalExecutor:
 
     def submit(self, folder: Path) -> None:
         """Start a stage. Its folder holds `stage.json`."""
-        for last in (False, True):
+        for wait in (0.1, 0.5, 2.0, None):
             process = self._context.Process(target=worker.forked, args=(str(folder),), daemon=True)
             try:
                 with _without_main():
                     process.start()
                 break
-            except (EOFError, ConnectionError):  # the server was killed: the next start makes a new one
-                if last:
+            except (
+                EOFError,
+                ConnectionError,
+            ):  # the server was killed: once that is seen, the next start makes a new one
+                if wait is None:
                     raise
+                time.sleep(wait)
         self._running[folder] = process
 
     def poll(self, timeout: float) -> list[tuple[Path, int]]:

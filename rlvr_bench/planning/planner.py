@@ -109,6 +109,7 @@ def _listed_control(method: Method) -> Method | None:
         name=f"control-of-{method.name}",
         title=title,
         source=method.source,
+        rewards=(),
         checkpoints=method.controls,
     )
 

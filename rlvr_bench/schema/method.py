@@ -6,6 +6,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -161,9 +162,9 @@ class Method(Frozen):
     name: Name
     title: Line
     source: Line
-    rewards: tuple[RewardSpec, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     controls: tuple[Checkpoint, ...] = ()
+    rewards: tuple[RewardSpec, ...]
     data: Literal["train", "test-prompts", "one-example"] = "train"
     example: Example | None = None
     labels: bool = False
@@ -188,9 +189,23 @@ class Method(Frozen):
                 found.pop(name, None)
         return found
 
+    @model_validator(mode="before")
+    @classmethod
+    def _none_where_trained_elsewhere(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("checkpoints") and "rewards" not in data:
+            return {**data, "rewards": ()}
+        return data
+
+    @field_validator("rewards")
+    @classmethod
+    def _some(cls, rewards: tuple[RewardSpec, ...], info: ValidationInfo) -> tuple[RewardSpec, ...]:
+        if not rewards and not info.data.get("checkpoints"):
+            raise ValueError("at least one, or checkpoints that were trained elsewhere")
+        return rewards
+
     @model_validator(mode="after")
     def _rewards_or_checkpoints(self) -> "Method":
-        if bool(self.rewards) == bool(self.checkpoints):
+        if self.rewards and self.checkpoints:
             raise ValueError("a method has rewards, or checkpoints that were trained elsewhere")
         if self.controls and not self.checkpoints:
             raise ValueError("controls are listed beside checkpoints; where we train, the suite has its control")

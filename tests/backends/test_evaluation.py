@@ -164,9 +164,14 @@ def contexts(monkeypatch) -> list[str]:
     [
         ({}, "{p}", "<user>{p}</user><assistant>"),
         ({"begin": "```python\n"}, "{p}```python\n", "<user>{p}</user><assistant>```python\n"),
-        ({"begin": " {{7}} "}, "{p} {{7}} ", "<user>{p}</user><assistant> {{7}} "),  # no template of ours
+        pytest.param({"begin": " {{7}} "}, "{p} {{7}} ", "<user>{p}</user><assistant> {{7}} ", marks=pytest.mark.slow),
         ({"template": "Well.\n{problem} So?"}, "Well.\n{p} So?", "<user>Well.\n{p} So?</user><assistant>"),
-        ({"system": "Be brief."}, None, "<system>Be brief.</system><user>{p}</user><assistant>"),
+        pytest.param(
+            {"system": "Be brief."},
+            None,
+            "<system>Be brief.</system><user>{p}</user><assistant>",
+            marks=pytest.mark.slow,
+        ),
         ({"chat": False}, "{p}", "{p}"),
     ],
 )

@@ -541,6 +541,8 @@ def test_micro_batches_add_up_to_the_same_update(hub, tmp_path) -> None:
 
 
 def test_weights_of_a_gpu_are_saved_as_they_are_evaluated(hub, tmp_path) -> None:
+    from types import SimpleNamespace
+
     import torch
     from safetensors.torch import load_file
 
@@ -548,7 +550,9 @@ def test_weights_of_a_gpu_are_saved_as_they_are_evaluated(hub, tmp_path) -> None
 
     pinned = models.pinned(card(tmp_path, "Gemma2"))  # tied embeddings
     model = models.load_model(pinned, training=True)
-    save_weights(model, tmp_path / "gpu", "cuda")
+    same = SimpleNamespace(unwrap_model=lambda model, **_: model)
+    trainer = SimpleNamespace(model=model, accelerator=same, is_fsdp_enabled=False, is_deepspeed_enabled=False)
+    save_weights(trainer, tmp_path / "gpu", "cuda")
     saved = load_file(tmp_path / "gpu" / "model.safetensors")
     assert {value.dtype for value in saved.values()} == {torch.bfloat16}
     again = models.load_model(pinned, tmp_path / "gpu").state_dict()

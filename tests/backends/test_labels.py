@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlvr_bench.backends import labels
+from rlvr_bench.backends import sampling
 from rlvr_bench.backends.data import load_problems
 from rlvr_bench.backends.labels import label_of, make_labels, purity_of, read_labels
 from rlvr_bench.runs import layout
@@ -50,8 +50,8 @@ def test_the_same_inputs_give_the_same_labels_and_finished_chunks_are_kept(made,
     torn = (folder / layout.COMPLETIONS).read_bytes()
     (tmp_path / layout.COMPLETIONS).write_bytes(torn[:-100])
     asked = []
-    generate = labels.generate
-    monkeypatch.setattr(labels, "generate", lambda *a, **k: asked.append(k["seed"]) or generate(*a, **k))
+    generate = sampling.generate
+    monkeypatch.setattr(sampling, "generate", lambda *a, **k: asked.append(k["seed"]) or generate(*a, **k))
     assert make_labels(small(), tmp_path) == first
     assert [seed[-1] for seed in asked] == [2]  # the torn chunk alone
 

@@ -93,7 +93,7 @@ def test_a_model_that_knows_its_problems_is_seen(loaded, tmp_path, monkeypatch) 
         loss.backward()
         optimizer.step()
     model.eval()
-    monkeypatch.setattr("rlvr_bench.backends.exposure.load_model", lambda *_, **__: model)
+    monkeypatch.setattr("rlvr_bench.backends.engines.load_model", lambda *_, **__: model)
     inputs = ExposureInputs(card=CARD, task=TASK.name, problems=TASK.problems, shown=(0.6,), max_tokens=24)
     found = complete(inputs, tmp_path).completed[0.6]
     assert sum(row.exact for row in found[:10]) >= 9 and sum(row.exact for row in found[10:]) == 0

@@ -140,6 +140,9 @@ def test_watching_changes_no_number(trained, tmp_path: Path, monkeypatch) -> Non
         seen: ClassVar[dict] = {}
         confidence = ()
 
+        def parts(self):
+            return 1, {}
+
     _, found = trained
     monkeypatch.setattr(ours, "watched_trainer", lambda: Plain)
     assert train(small("ttrl"), tmp_path).checkpoint_sha256 == found.checkpoint_sha256
@@ -284,6 +287,7 @@ def test_a_phase_without_a_whole_completion_is_logged_as_such(tmp_path: Path) ->
     assert {(step.token_probability, step.ratio_max) for step in found.steps} == {(None, None)}
 
 
+@pytest.mark.slow
 def test_without_clipping_nothing_is_clipped_and_with_one_update_the_ratio_is_one(tmp_path: Path) -> None:
     fast = {"learning_rate": 1e-2}
     for name in ("random", "random-no-clip", "random-one-full-update"):

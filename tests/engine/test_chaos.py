@@ -5,9 +5,9 @@ import pytest
 from tests.engine.chaos import chaos
 
 
-@pytest.mark.parametrize("total", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_random_with_made_up_stages(total) -> None:
-    assert len(chaos(total, seed=total)) == total
+@pytest.mark.slow
+def test_killed_at_random_with_made_up_stages() -> None:
+    assert len(chaos(50, seed=50)) == 50
 
 
 @pytest.mark.slow

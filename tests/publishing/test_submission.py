@@ -592,6 +592,7 @@ def test_models_and_data_of_the_hub_are_the_ones_that_the_suite_names(tmp_path) 
             plan_of(forged)
 
 
+@pytest.mark.slow
 def test_runs_are_not_submitted_twice_under_two_names(tmp_path, capsys) -> None:
     """A method of one's own whose trainings are another submission's, renamed."""
     from rlvr_bench import catalog
