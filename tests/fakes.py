@@ -128,6 +128,9 @@ class FakeExecutor:
     flaky: dict[str, tuple[str, int]] = field(default_factory=dict)
     interrupt_after: int | None = None
     capacity: int = 2
+    detaches: bool = False
+    found: list[Path] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
     cancelled: int = 0
     stopped: list[str] = field(default_factory=list)
@@ -137,6 +140,15 @@ class FakeExecutor:
 
     def start(self) -> None:
         pass
+
+    def attached(self) -> list[Path]:
+        return list(self.found)
+
+    def waiting(self) -> set[Path]:
+        return set()
+
+    def gpus(self, folder: Path) -> int:
+        return 1
 
     def submit(self, folder: Path) -> None:
         assert (folder / layout.STAGE).is_file()

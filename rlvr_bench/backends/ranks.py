@@ -7,7 +7,9 @@ before its siblings are stopped, so that the record names the cause and not the 
 
 import json
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -85,8 +87,20 @@ def launcher(ranks: int, nodes: int = 1) -> list[str]:
     if nodes == 1:
         return [*words, "--standalone"]
     address, _, port = os.environ[MAIN_ADDRESS].rpartition(":")
-    words += ["--nnodes", str(nodes), "--node-rank", os.environ.get(NODE_RANK, "0")]
-    return [*words, "--master-addr", address, "--master-port", port]
+    words += ["--nnodes", str(nodes), "--master-addr", address, "--master-port", port, "--node-rank"]
+    if NODE_RANK in os.environ or "SLURM_JOB_ID" not in os.environ:
+        return [*words, os.environ.get(NODE_RANK, "0")]
+    # one launcher a node, each told its number by srun
+    step = [
+        "srun",
+        f"--nodes={nodes}",
+        f"--ntasks={nodes}",
+        "--ntasks-per-node=1",
+        "--kill-on-bad-exit=1",
+        "bash",
+        "-c",
+    ]
+    return [*step, f'exec {shlex.join(words)} "$SLURM_NODEID" "$@"', "ranks"]
 
 
 def environment(fit: Fit, architecture: str, device: str) -> dict[str, str]:
@@ -129,7 +143,11 @@ def launched(inputs: TrainInputs, folder: Path, fit: Fit, *, labels: Path | None
     write_text(folder / ASKED, json.dumps(asked) + "\n")
     nodes = int(os.environ.get(NODES, "1"))
     words = [*launcher(fit.ranks, nodes), "-m", "rlvr_bench.backends.ranks", str(folder)]
-    env = {**os.environ, **environment(fit, inputs.card.architecture, inputs.device), PARENT: str(os.getpid())}
+    env = {
+        **os.environ,
+        **environment(fit, inputs.card.architecture, inputs.device),
+        PARENT: f"{os.getpid()}@{socket.gethostname()}",
+    }
     process = subprocess.Popen(words, start_new_session=True, env=env)  # noqa: S603 - words of our own
     try:
         code = process.wait()
@@ -168,7 +186,8 @@ def main(folder: Path) -> int:
     from rlvr_bench.backends import models, trl
 
     ranks = of_process()
-    _end_with(int(os.environ.get(PARENT, "0")))
+    parent, _, host = os.environ.get(PARENT, "0@").partition("@")
+    _end_with(int(parent) if host == socket.gethostname() else 0)
     try:
         models.prepare_process()
         asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))

@@ -40,6 +40,22 @@ SETTINGS: dict[str, Setting] = {
     "stall-timeout": Setting("RLVR_BENCH_STALL_TIMEOUT", "120", float, "minutes without a write; 0: any"),
     "max-gpu-hours": Setting("RLVR_BENCH_MAX_GPU_HOURS", "", float, "hours that all stages of a run may take"),
     "generation": Setting("RLVR_BENCH_GENERATION", "auto", str, "vllm or transformers; auto: vLLM on a GPU, if there"),
+    "ranks": Setting("RLVR_BENCH_RANKS", "", int, "processes of each training; by memory, where it is not set"),
+    "gpu-memory": Setting("RLVR_BENCH_GPU_MEMORY", "80", float, "GB of a GPU of the cluster"),
+    "gpus-per-node": Setting("RLVR_BENCH_GPUS_PER_NODE", "8", int, "GPUs of a node of the cluster"),
+    "nodes-per-stage": Setting("RLVR_BENCH_NODES_PER_STAGE", "1", int, "nodes that one training may take"),
+    "slurm-account": Setting("RLVR_BENCH_SLURM_ACCOUNT", "", str, "sbatch --account"),
+    "slurm-partition": Setting("RLVR_BENCH_SLURM_PARTITION", "", str, "sbatch --partition"),
+    "slurm-time": Setting("RLVR_BENCH_SLURM_TIME", "", str, "sbatch --time; a training goes on in the next job"),
+    "slurm-gres": Setting("RLVR_BENCH_SLURM_GRES", "gpu:{gpus}", str, "sbatch --gres, {gpus} of a node"),
+    "slurm-cpus": Setting("RLVR_BENCH_SLURM_CPUS", "8", int, "cores for each GPU"),
+    "slurm-jobs": Setting("RLVR_BENCH_SLURM_JOBS", "1000", int, "jobs at once"),
+    "slurm-poll": Setting("RLVR_BENCH_SLURM_POLL", "10", float, "seconds between two looks at the queue"),
+    "slurm-extra": Setting("RLVR_BENCH_SLURM_EXTRA", "", str, "further options of sbatch, a line each"),
+    "slurm-setup": Setting("RLVR_BENCH_SLURM_SETUP", "", str, "shell lines before the worker, such as module load"),
+    "ray-address": Setting(
+        "RLVR_BENCH_RAY_ADDRESS", "auto", str, "a Ray cluster; auto: a running one, or one of its own"
+    ),
     "gpu-price": Setting("RLVR_BENCH_GPU_PRICE", "", float, "what an hour of a GPU costs, in any money"),
     "save-minutes": Setting("RLVR_BENCH_SAVE_MINUTES", "10", float, "between two checkpoints of a training at least"),
 }

@@ -7,7 +7,7 @@ import errno
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,8 @@ SAME_AGAIN = frozenset({"non-finite", "labels"})
 """Failures that the same seed gives again: trying once more would only cost."""
 
 LOOK_SECONDS = 2.0
+TAKEN = 75
+"""Exit code of a worker that finds another at work on its stage, as after a network was split (EX_TEMPFAIL)."""
 
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -84,6 +86,7 @@ class Care:
 class _Watched:
     started: float
     changed: float
+    gpus: int = 1
     signature: tuple[int, int] = (0, 0)
 
 
@@ -96,19 +99,28 @@ class Watchdog:
     _stages: dict[Path, _Watched] = field(default_factory=dict)
     _looked: float = float("-inf")
 
-    def started(self, folder: Path) -> None:
-        """Begin to watch a stage."""
+    def started(self, folder: Path, gpus: int = 1) -> None:
+        """Begin to watch a stage that has so many GPUs."""
         now = self.clock()
-        self._stages[folder] = _Watched(now, now)
+        self._stages[folder] = _Watched(now, now, gpus)
 
-    def ended(self, folder: Path) -> float:
-        """Return how many seconds a stage took, and forget it."""
-        return self.clock() - self._stages.pop(folder).started
+    def hold(self, waiting: Collection[Path]) -> None:
+        """Let the time of stages that wait for a machine not count: they begin when they do not wait any more."""
+        now = self.clock()
+        for folder in waiting:
+            if folder in self._stages:
+                watched = self._stages[folder]
+                watched.started = watched.changed = now
+
+    def ended(self, folder: Path) -> tuple[int, float]:
+        """Return how many GPUs a stage had and how many seconds it took, and forget it."""
+        watched = self._stages.pop(folder)
+        return watched.gpus, round(self.clock() - watched.started, 3)
 
     def running_seconds(self) -> float:
-        """Return the seconds that the running stages have taken so far, together."""
+        """Return the GPU-seconds that the running stages have taken so far, together."""
         now = self.clock()
-        return sum(now - watched.started for watched in self._stages.values())
+        return sum((now - watched.started) * watched.gpus for watched in self._stages.values())
 
     def stuck(self) -> list[tuple[Path, str]]:
         """Return the stages that take too long, or have written nothing for too long, and which of both."""

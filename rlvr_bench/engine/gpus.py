@@ -35,6 +35,8 @@ def needed(stage: Stage, gpu: Device, available: int) -> int:
 class GpuExecutor:
     """Runs stage folders in fresh interpreters, each seeing its own GPUs alone."""
 
+    detaches = False
+
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
         self.devices = list(visible(os.environ.get("CUDA_VISIBLE_DEVICES")))
         self.capacity = capacity or max(1, len(self.devices))
@@ -47,6 +49,19 @@ class GpuExecutor:
         """Check that there are GPUs. Raises EnvironmentFaultError."""
         if not self.devices:
             raise EnvironmentFaultError("the suite needs a GPU and none is seen", hint="rlvr-bench doctor")
+
+    def attached(self) -> list[Path]:
+        """Return nothing: stages end with their runner."""
+        return []
+
+    def waiting(self) -> set[Path]:
+        """Return the folders that wait for GPUs."""
+        return {folder for folder, _ in self._waiting}
+
+    def gpus(self, folder: Path) -> int:
+        """Return how many GPUs a stage has, or waits for."""
+        counts = dict(self._waiting) | {f: len(mine) for f, (_, mine) in self._running.items()}
+        return counts.get(folder, 1)
 
     def submit(self, folder: Path) -> None:
         """Start a stage, or let it wait for GPUs. Raises EnvironmentFaultError where it cannot fit."""

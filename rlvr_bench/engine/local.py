@@ -44,6 +44,8 @@ def cores() -> int:
 class LocalExecutor:
     """Runs stage folders in forked processes, at most `capacity` at once."""
 
+    detaches = False
+
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
         self.capacity = capacity or cores()
         self._log = log
@@ -66,6 +68,18 @@ class LocalExecutor:
                 for number, copy in zip((1, 2), saved, strict=True):
                     os.dup2(copy, number)
                     os.close(copy)
+
+    def attached(self) -> list[Path]:
+        """Return nothing: stages end with their runner."""
+        return []
+
+    def waiting(self) -> set[Path]:
+        """Return nothing: stages start at once."""
+        return set()
+
+    def gpus(self, folder: Path) -> int:  # noqa: ARG002
+        """Return 1: on a CPU."""
+        return 1
 
     def submit(self, folder: Path) -> None:
         """Start a stage. Its folder holds `stage.json`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rlvr_bench.engine import pace
-from rlvr_bench.engine.care import Care, Watchdog, check_room, disk_is_full, no_room, read_adapted, smaller
+from rlvr_bench.engine.care import TAKEN, Care, Watchdog, check_room, disk_is_full, no_room, read_adapted, smaller
 from rlvr_bench.errors import BudgetError, InterruptedRunError
 from rlvr_bench.runs import layout, store
 from rlvr_bench.runs.invocations import note_invocation
@@ -23,21 +23,39 @@ from rlvr_bench.schema.plan import Plan, Stage
 from rlvr_bench.schema.record import Failure, Record, Timing
 
 POLL_SECONDS = 0.25
+LOST = 1_000_001
+"""In place of an exit code: the stage did nothing wrong and is owed again."""
+MOST_LOST = 20
+"""A stage that is taken away so often has no room where it is put."""
 
 
 class Executor(Protocol):
     """Where stages run. A stage is a folder; the executor knows nothing else."""
 
     capacity: int
+    detaches: bool
+    """Whether what runs goes on without the runner: it is then left alone where the runner is interrupted."""
 
     def start(self) -> None:
         """Get ready; called once, only where there is work."""
+
+    def attached(self) -> list[Path]:
+        """Return the folders whose stages run already, started by an earlier runner; called once, after `start`."""
 
     def submit(self, folder: Path) -> None:
         """Start the stage of a folder."""
 
     def poll(self, timeout: float) -> list[tuple[Path, int]]:
-        """Return the folders whose stage ended, with exit codes, waiting up to `timeout` seconds."""
+        """Return the folders whose stage ended, with exit codes, waiting up to `timeout` seconds.
+
+        The code is LOST where the machine took the stage away: preempted, out of time, a node that failed.
+        """
+
+    def waiting(self) -> set[Path]:
+        """Return the folders that were submitted and do not run yet: no time limit counts for them."""
+
+    def gpus(self, folder: Path) -> int:
+        """Return how many GPUs a stage has; 1 on a CPU."""
 
     def stop(self, folder: Path) -> None:
         """Stop one stage at once; the next poll returns it."""
@@ -50,7 +68,7 @@ class Executor(Protocol):
 class Event:
     """Something happened to a stage. `done` of `total` stages have a result so far."""
 
-    kind: Literal["kept", "cached", "started", "finished", "failed", "retried", "blocked"]
+    kind: Literal["kept", "cached", "started", "attached", "finished", "failed", "retried", "lost", "blocked"]
     stage: Stage
     record: Record | None
     done: int
@@ -69,6 +87,7 @@ class _State:
     spent: float = 0.0
     ending: Literal["", "interrupted", "budget"] = ""
     attempts: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     stopped: dict[Path, str] = field(default_factory=dict)
 
 
@@ -115,13 +134,15 @@ def run_plan(
             elif not _adopted(state, run, runs, stage, tell):
                 state.owed.append(stage)
         try:
-            with _interruptible(state, on_notice):
+            with _interruptible(state, on_notice, at_once=executor.detaches):
                 if state.owed:
                     executor.start()
+                    _attach(state, run, executor, tell)
                 while (state.owed and not state.ending) or state.running:
                     _mind_the_budget(state, on_notice)
                     if not state.ending:
                         _fill(state, run, runs, executor, tell)
+                    state.watchdog.hold(executor.waiting())
                     for folder, why in state.watchdog.stuck():
                         if folder not in state.stopped:
                             state.stopped[folder] = why
@@ -131,7 +152,8 @@ def run_plan(
                     held.beat()
                     on_tick()
         except KeyboardInterrupt:
-            executor.cancel()
+            if not executor.detaches:
+                executor.cancel()
             state.ending = "interrupted"
         except BaseException as error:
             executor.cancel()
@@ -140,7 +162,7 @@ def run_plan(
             raise
         if state.ending and state.owed + list(state.running.values()):
             store.append_event(run, {"event": state.ending})
-            raise _ended(state)
+            raise _ended(state, executor)
         store.append_event(run, {"event": "run-ended", "failed": sorted(state.failed)})
         return tuple(stage.id for stage in plan.stages if stage.id in state.failed)
 
@@ -171,6 +193,20 @@ def _adopted(state: _State, run: RunFolder, runs: Path, stage: Stage, tell: Tell
     return True
 
 
+def _attach(state: _State, run: RunFolder, executor: Executor, tell: Tell) -> None:
+    """Take over the stages that an earlier runner started and that still run; others of the executor are stopped."""
+    owed = {run.stage(stage.id): stage for stage in state.owed}
+    for folder in executor.attached():
+        stage = owed.get(folder)
+        if stage is None:
+            executor.stop(folder)
+            continue
+        state.owed.remove(stage)
+        state.running[folder] = stage
+        state.watchdog.started(folder, executor.gpus(folder))
+        tell("attached", stage)
+
+
 def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: Tell) -> None:
     """Hand out stages whose needs are met; a stage whose need failed cannot run."""
     for stage in list(state.owed):
@@ -187,19 +223,28 @@ def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: T
             (folder / layout.RECORD).unlink(missing_ok=True)
             store.write_model(folder / layout.STAGE, stage)
             state.running[folder] = stage
-            state.watchdog.started(folder)
             executor.submit(folder)
+            state.watchdog.started(folder, executor.gpus(folder))
             tell("started", stage)
 
 
 def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int, tell: Tell) -> None:
     """Take a finished stage's record; a process that left none was killed, by us where it was stuck."""
-    stage = state.running.pop(folder)
-    seconds = round(state.watchdog.ended(folder), 3)
-    state.spent += seconds
+    stage = state.running.pop(folder, None)
+    if stage is None:  # stopped when it was found running for nobody
+        return
+    width, seconds = state.watchdog.ended(folder)
+    state.spent += seconds * width
     state.attempts[stage.id] += 1
     why = state.stopped.pop(folder, None)
     record = store.read_record(run, stage)
+    if record is None and code in (LOST, TAKEN) and why is None and not state.ending:
+        state.lost[stage.id] += 1
+        if state.lost[stage.id] <= MOST_LOST:
+            state.attempts[stage.id] -= 1
+            state.owed.insert(0, stage)
+            tell("lost", stage, seconds=seconds, gpus=width)
+            return
     if record is None:
         failure = Failure(kind="killed", message=f"the stage's process ended without a record (exit code {code})")
         if why is not None:
@@ -213,20 +258,22 @@ def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int,
         store.write_model(folder / layout.RECORD, record)
     if record.failure is not None:
         if record.failure.kind == "disk-full":  # the others would fail in the same way
-            tell("failed", stage, record, seconds=seconds)
+            tell("failed", stage, record, seconds=seconds, gpus=width)
             raise no_room(run.path)
         if not state.ending and _again(state, folder, stage, record.failure):
             state.owed.insert(0, stage)
-            tell("retried", stage, record, seconds=seconds, failure=record.failure.kind)
+            tell("retried", stage, record, seconds=seconds, gpus=width, failure=record.failure.kind)
             return
         state.failed.add(stage.id)
-        tell("failed", stage, record, seconds=seconds)
+        tell("failed", stage, record, seconds=seconds, gpus=width)
         return
     shutil.rmtree(folder / layout.TRAINER, ignore_errors=True)
     store.publish(run, stage, runs)
     pace.note(runs, stage, state.plan.environment.device, seconds)
     state.done.add(stage.id)
-    tell("finished", stage, record, seconds=seconds)
+    timing = record.timing
+    paid = {"wall": timing.wall_seconds, "cpu": timing.cpu_seconds, "memory": timing.peak_memory_bytes}
+    tell("finished", stage, record, seconds=seconds, gpus=width, **paid)
 
 
 def _again(state: _State, folder: Path, stage: Stage, failure: Failure) -> bool:
@@ -242,7 +289,7 @@ def _again(state: _State, folder: Path, stage: Stage, failure: Failure) -> bool:
 
 def _spent(run: RunFolder) -> float:
     """Return the seconds that stages of this run took in earlier invocations, failed attempts too."""
-    return sum(float(event.get("seconds", 0.0)) for event in store.read_events(run))
+    return sum(float(e.get("seconds", 0.0)) * int(e.get("gpus", 1)) for e in store.read_events(run))
 
 
 def _mind_the_budget(state: _State, on_notice: Callable[[str], None]) -> None:
@@ -257,15 +304,15 @@ def _mind_the_budget(state: _State, on_notice: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _interruptible(state: _State, on_notice: Callable[[str], None]) -> Iterator[None]:
+def _interruptible(state: _State, on_notice: Callable[[str], None], *, at_once: bool) -> Iterator[None]:
     """Let the first Ctrl-C end the run when its running stages have ended, and the second at once; SIGTERM, which a
-    scheduler sends shortly before it kills, at once too."""
+    scheduler sends shortly before it kills, at once too. `at_once`: the first does, as what runs goes on alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handle(number: int, _frame: Any) -> None:
-        if number == signal.SIGTERM or state.ending == "interrupted" or not state.running:
+        if at_once or number == signal.SIGTERM or state.ending == "interrupted" or not state.running:
             raise KeyboardInterrupt
         state.ending = "interrupted"
         count = len(state.running)
@@ -282,12 +329,17 @@ def _interruptible(state: _State, on_notice: Callable[[str], None]) -> Iterator[
             signal.signal(number, handler)
 
 
-def _ended(state: _State) -> InterruptedRunError | BudgetError:
+def _ended(state: _State, executor: Executor) -> InterruptedRunError | BudgetError:
     done, total = len(state.done), len(state.plan.stages)
     if state.ending == "budget":
         return BudgetError(
             f"the budget of {state.care.hours:g} hours is reached with {done} of {total} stages done; nothing is lost",
             hint="run the same command with a larger --max-gpu-hours to go on",
+        )
+    if executor.detaches and state.running:
+        return InterruptedRunError(
+            f"left with {done} of {total} stages done; {len(state.running)} go on where they are",
+            hint=f"the same command finds them again; {executor}",
         )
     return InterruptedRunError(
         f"interrupted with {done} of {total} stages done; nothing finished is lost",

@@ -4,18 +4,21 @@ Every exception of a stage is caught here, at this one boundary, and stored as a
 go on. `python -m rlvr_bench.engine.worker FOLDER` is the same thing in a fresh interpreter.
 """
 
+import fcntl
 import gc
 import os
 import resource
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 from pathlib import Path
+from typing import IO
 
-from rlvr_bench.engine.care import disk_is_full, read_adapted, with_smaller
+from rlvr_bench.engine.care import TAKEN, disk_is_full, read_adapted, with_smaller
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import sync_tree, write_model
@@ -29,8 +32,39 @@ OF_A_TRAINING = (layout.TRAINER, layout.PARTS, layout.METRICS)
 """What an unfinished attempt leaves that the next may build on."""
 
 
+LOCK_SECONDS = 60.0
+
+
+def alone(folder: Path) -> IO[str]:
+    """Take the lock of a stage's folder and return the file that holds it until this process ends.
+
+    Ends the process where another holds it for a minute. A file system without locks is believed.
+    """
+    file = (folder / layout.WORKING).open("a", encoding="utf-8")
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                sys.stderr.write("another process works on this stage\n")
+                sys.exit(TAKEN)
+            time.sleep(1.0)
+        except OSError:
+            pass
+        file.truncate(0)
+        file.write(f"{socket.gethostname()} {os.getpid()} {time.time_ns()}\n")
+        file.flush()
+        return file
+
+
 def run_stage(folder: Path) -> Record:
     """Do the stage of a folder and write its record; failures are records too."""
+    with alone(folder):
+        return _run_stage(folder)
+
+
+def _run_stage(folder: Path) -> Record:
     started, cpu = time.monotonic(), time.process_time()
     stage = Stage.model_validate_json((folder / layout.STAGE).read_text(encoding="utf-8"))
     _clear(folder, training=stage.kind == "train")
@@ -82,7 +116,7 @@ def _work(stage: Stage, folder: Path) -> dict[str, object]:
 
 def _clear(folder: Path, *, training: bool) -> None:
     """Remove what an earlier attempt left, except what the next may build on."""
-    kept = {layout.STAGE, layout.LOG, layout.ADAPTED, *PARTIAL, *(OF_A_TRAINING if training else ())}
+    kept = {layout.STAGE, layout.LOG, layout.ADAPTED, layout.WORKING, *PARTIAL, *(OF_A_TRAINING if training else ())}
     on_the_way = f"{layout.CHECKPOINT}-step-"  # weights kept before a training goes on
     for item in folder.iterdir():
         if item.name in kept or (training and item.name.startswith(on_the_way)):

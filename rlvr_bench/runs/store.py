@@ -240,7 +240,7 @@ def publish(run: RunFolder, stage: Stage, runs: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
     try:
-        _link_tree(run.stage(stage.id), temporary, leave_out=(layout.STAGE, layout.LOG))
+        _link_tree(run.stage(stage.id), temporary, leave_out=(layout.STAGE, layout.LOG, layout.WORKING))
         if target.exists() and _cached(target, stage) is None:
             with contextlib.suppress(OSError):  # another run was faster
                 target.rename(temporary.with_name(f"{temporary.name}-old"))

@@ -95,7 +95,7 @@ def summarise(run: RunFolder) -> Summary:
         kinds=tuple(kinds),
         wall_seconds=wall,
         idle_seconds=idle,
-        hours=round(sum(float(event.get("seconds", 0.0)) for event in events) / 3600, 4),
+        hours=round(sum(float(e.get("seconds", 0.0)) * int(e.get("gpus", 1)) for e in events) / 3600, 4),
         invocations=len(known := invocations(run)),
         newest=_newest(known),
         seconds_left=round(sum(each[kind] for kind in open_), 1) if all(kind in each for kind in open_) else None,

@@ -121,7 +121,7 @@ def test_a_stage_that_writes_nothing_is_stuck_and_one_that_writes_is_not(tmp_pat
         os.utime(busy / "log.txt", (0, 0))  # a clock that jumps back to 1970
         found += dog.stuck()
     assert {folder for folder, _ in found} == {quiet} and found[0][1] == "wrote nothing for 30 s"
-    assert dog.ended(busy) == 100 and dog.running_seconds() == 100
+    assert dog.ended(busy) == (1, 100) and dog.running_seconds() == 100
 
 
 def test_the_budget_ends_a_run_which_then_goes_on(runs, monkeypatch) -> None:

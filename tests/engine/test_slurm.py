@@ -1,0 +1,222 @@
+"""A real Slurm on loopback: micro through it, disturbed in every way, ends in the local run's report."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlvr_bench.engine import slurm as ours
+from rlvr_bench.engine.runner import LOST
+from rlvr_bench.engine.slurm import SlurmExecutor
+from rlvr_bench.errors import EnvironmentFaultError
+from rlvr_bench.runs import layout, store
+from rlvr_bench.runs.layout import RunFolder
+from tests.cluster import missing, slurm
+from tests.engine.chaos import report_of
+from tests.fakes import folder_of, planned
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
+ROOT = Path(__file__).parents[2]
+CUT = ["--models", "micro-qwen-a", "--seeds", "1", "--limit", "20"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    home = tmp_path_factory.mktemp("slurm")
+    with slurm(home) as found:
+        yield found
+
+
+def runner(runs: Path, *more: str, **environment: str) -> subprocess.Popen:
+    words = [sys.executable, "-c", "from rlvr_bench.cli.app import main; main()", "validate", "--method", "ttrl"]
+    words += [*CUT, "--runs", str(runs), *more]
+    env = {**os.environ, "RLVR_BENCH_SLURM_POLL": "0.3", "RLVR_BENCH_SAVE_MINUTES": "0", **environment}
+    return subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory) -> str:
+    """The report of an undisturbed local run."""
+    runs = tmp_path_factory.mktemp("calm")
+    process = runner(runs, "-q")
+    assert process.communicate()[0] and process.returncode == 0
+    return report_of(runs)
+
+
+def events(runs: Path) -> list[dict]:
+    return [e for run in runs.glob("micro--*") if run.is_dir() for e in store.read_events(RunFolder(run))]
+
+
+def until(runs: Path, what: str, count: int, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while sum(e["event"] == what for e in events(runs)) < count:
+        assert time.monotonic() < deadline, (what, [e["event"] for e in events(runs)])
+        time.sleep(0.1)
+
+
+def running(cluster) -> list[str]:
+    return cluster.run("squeue", "--me", "-h", "-r", "-t", "RUNNING", "-o", "%i").split()
+
+
+def some_running(cluster) -> list[str]:
+    deadline = time.monotonic() + 60
+    while not (found := running(cluster)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def test_disturbed_in_every_way_it_ends_in_the_local_report(cluster, calm, tmp_path) -> None:
+    runs = tmp_path / "runs"
+    process = runner(runs, "--executor", "slurm")
+    until(runs, "started", 1)
+    cluster.run("scancel", some_running(cluster)[0])  # somebody cancels a job by hand
+    until(runs, "lost", 1)
+    until(runs, "finished", 2)
+    cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=drain", "reason=test")  # an admin drains it
+    cluster.wait("drain")
+    time.sleep(1)
+    cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=resume")
+    until(runs, "finished", 4)
+    some_running(cluster)
+    process.send_signal(signal.SIGKILL)  # the runner dies; its jobs do not
+    process.communicate()
+    left = running(cluster)
+    assert left
+    process = runner(runs, "--executor", "slurm")
+    until(runs, "attached", 1)
+    until(runs, "finished", 6)
+    some_running(cluster)
+    cluster.kill("slurmd")  # the node fails in the middle of a stage
+    cluster.wait("down", 60)
+    cluster.start_slurmd()
+    out = process.communicate(timeout=400)[0]
+    assert process.returncode == 0, out[-2000:]
+    assert report_of(runs) == calm
+    kinds = [e["event"] for e in events(runs)]
+    assert "failed" not in kinds and kinds.count("run-started") == 2
+    (run,) = [p for p in runs.glob("micro--*") if p.is_dir()]
+    assert not list((run / "slurm").glob("*.json")), "arrays that ended are forgotten"
+
+
+def test_ctrl_c_leaves_the_jobs_and_says_how_to_stop_them(cluster, tmp_path) -> None:
+    runs = tmp_path / "runs"
+    process = runner(runs, "--executor", "slurm")
+    until(runs, "started", 1)
+    some_running(cluster)
+    process.send_signal(signal.SIGINT)
+    out = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, out
+    assert "go on where they are" in out and "scancel --name=rlvr-" in out
+    assert running(cluster)
+    name = out.split("scancel --name=")[1].split("`")[0]
+    cluster.run("scancel", f"--name={name}")
+    deadline = time.monotonic() + 30
+    while cluster.run("squeue", "--me", "-h", "-r", "-o", "%i").split():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def staged(runs: Path, count: int) -> tuple[RunFolder, list[Path]]:
+    plan = planned("ttrl", models=["micro-qwen-a"], limit=4)
+    run = folder_of(plan, runs)
+    store.start_run(run, plan)
+    found = []
+    for stage in plan.stages[:count]:
+        store.write_model(run.stage(stage.id) / layout.STAGE, stage)
+        found.append(run.stage(stage.id))
+    return run, found
+
+
+@pytest.fixture
+def quick(cluster, runs, monkeypatch):
+    """An executor whose workers are scripts that tests decide about."""
+    monkeypatch.setenv("RLVR_BENCH_SLURM_POLL", "0.2")
+    monkeypatch.setattr(ours, "command", lambda folder: ["/bin/sh", "-c", "sh $0/does.sh", str(folder)])
+
+    def make(does: str, count: int):
+        run, folders = staged(runs, count)
+        for folder in folders:
+            (folder / "does.sh").write_text(does)
+        executor = SlurmExecutor(log=run.path / "server.log")
+        executor.start()
+        return executor, folders
+
+    return make
+
+
+def ended(executor, count: int) -> dict[Path, int]:
+    found: dict[Path, int] = {}
+    deadline = time.monotonic() + 60
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        found.update(executor.poll(0.1))
+    return found
+
+
+def test_exit_codes_arrays_and_what_is_kept(quick) -> None:
+    executor, folders = quick("echo said; case $(basename $0) in *) exit 7;; esac", 5)
+    for folder in folders:
+        executor.submit(folder)
+    assert executor.waiting() == set(folders)
+    assert ended(executor, 5) == dict.fromkeys(folders, 7)
+    assert all("said" in (folder / "log.txt").read_text() for folder in folders)
+    assert len(list(executor.home.glob("*.out"))) == 5 and not list(executor.home.glob("*.json"))
+
+
+def test_a_job_that_runs_out_of_time_or_is_preempted_is_lost_and_one_we_stop_is_killed(
+    quick, monkeypatch, cluster
+) -> None:
+    executor, folders = quick("exec sleep 60", 2)
+    for folder in folders:
+        executor.submit(folder)
+    while executor.waiting():
+        executor.poll(0.1)
+    executor.stop(folders[0])
+    assert ended(executor, 1) == {folders[0]: -9}
+    words = ["--parsable", "-p", "urgent", "-n", str(os.cpu_count()), "-o", "/dev/null", "--wrap", "sleep 1"]
+    urgent = cluster.run("sbatch", *words)
+    assert ended(executor, 1) == {folders[1]: LOST}
+    cluster.run("scancel", urgent.strip())
+
+
+def test_a_runner_that_dies_before_it_knows_the_job_finds_it_by_its_name(quick) -> None:
+    executor, folders = quick("exec sleep 30", 2)
+    for folder in folders:
+        executor.submit(folder)
+    executor._flush()
+    again = SlurmExecutor(log=executor.home.parent / "server.log")  # the first never wrote a job's number anywhere
+    again.start()
+    assert set(again.attached()) == set(folders)
+    again.cancel()
+    deadline = time.monotonic() + 30
+    while SlurmExecutor(log=executor.home.parent / "server.log").attached():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_what_slurm_refuses_is_an_error_at_once(quick, monkeypatch) -> None:
+    executor, folders = quick("true", 1)
+    monkeypatch.setenv("RLVR_BENCH_SLURM_PARTITION", "nowhere")
+    executor.submit(folders[0])
+    with pytest.raises(EnvironmentFaultError, match=r"sbatch refuses: .*nvalid partition") as caught:
+        executor.poll(0.1)
+    assert "slurm-" in str(caught.value.hint)
+
+
+def test_a_controller_that_is_away_is_waited_for(quick, cluster) -> None:
+    executor, folders = quick("sleep 10", 1)
+    executor.submit(folders[0])
+    while executor.waiting():
+        executor.poll(0.1)
+    time.sleep(5)  # it saves its state now and then
+    cluster.kill("slurmctld")
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        assert executor.poll(0.1) == []
+    cluster.start("slurmctld", "/usr/sbin/slurmctld", "-D", "-f", str(cluster.home / "slurm.conf"))
+    assert ended(executor, 1) == {folders[0]: 0}
