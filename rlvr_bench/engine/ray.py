@@ -8,6 +8,7 @@ checked before anything is placed.
 import contextlib
 import os
 import secrets
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,23 @@ def work(folder: str, words: list[str], env: dict[str, str]) -> int:
                 process.kill()
                 process.wait()
     return process.returncode
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise EnvironmentFaultError where nobody answers at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _no_cluster(address) from error
+
+
+def _no_cluster(address: str) -> EnvironmentFaultError:
+    return EnvironmentFaultError(
+        f"no Ray cluster at {address}", where=ADDRESS, hint="ray start --head, or leave ray-address out"
+    )
 
 
 def sees(path: str) -> bool:
@@ -88,15 +106,14 @@ class RayExecutor:
         self._ray = ray
         if not ray.is_initialized():
             address = os.environ.get(ADDRESS) or "auto"
-            options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "include_dashboard": False}
+            options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+            _refuse_silence(address)
             try:
-                ray.init(address=address, **{k: v for k, v in options.items() if k != "include_dashboard"})
+                ray.init(address=address, **options)
             except ConnectionError as error:
                 if address != "auto":
-                    raise EnvironmentFaultError(
-                        f"no Ray cluster at {address}", where=ADDRESS, hint="ray start --head, or leave ray-address out"
-                    ) from error
-                ray.init(address="local", **options)
+                    raise _no_cluster(address) from error
+                ray.init(address="local", include_dashboard=False, **options)
         self._check_storage()
 
     def _check_storage(self) -> None:
