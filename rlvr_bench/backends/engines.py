@@ -20,10 +20,27 @@ def generates_with(device: Device) -> Generator:
     return generator(device)
 
 
+SLACK = 1_024
+"""Tokens that another prompt may put around a problem."""
+
+
+def room_for(card: Card, longest: int, limit: int) -> int:
+    """Return the tokens that vLLM keeps room for: a whole context of 131,072 would not fit beside a model of 3B."""
+    return min(card.context_tokens, longest + limit + SLACK)
+
+
 def loaded_sampler(
-    card: Card, device: Device, tokenizer: Any, *, seed: int, stops: Sequence[str] | None = None
+    card: Card,
+    device: Device,
+    tokenizer: Any,
+    *,
+    seed: int,
+    longest: int,
+    limit: int,
+    stops: Sequence[str] | None = None,
 ) -> Sampler:
-    """Return a sampler of a card's untouched model; its own stop strings, where none are given."""
+    """Return a sampler of a card's untouched model for prompts of at most `longest` tokens and answers of `limit`; with
+    the card's own stop strings, where none are given."""
     ends, stops = end_ids(tokenizer, card), card.stop if stops is None else stops
     if generates_with(device) == "vllm":
         from vllm import LLM
@@ -34,7 +51,7 @@ def loaded_sampler(
             tokenizer=folder,
             dtype="bfloat16",
             trust_remote_code=False,
-            max_model_len=card.context_tokens,
+            max_model_len=room_for(card, longest, limit),
             gpu_memory_utilization=EVALUATION_SHARE,
             seed=seed % 2**31,
         )

@@ -27,12 +27,15 @@ def complete(inputs: ExposureInputs, folder: Path) -> Exposure:
     `right` looks for an answer in all that follows the cut. Chunks that an earlier attempt finished are kept.
     """
     tokenizer = load_tokenizer(inputs.card)
-    # stop strings belong to the card's template, which is not used here
-    sampler = loaded_sampler(inputs.card, inputs.device, tokenizer, seed=0, stops=())
     problems = load_problems(inputs.problems)
     prepare(problem.answer for problem in problems)
     completions = Completions(folder / layout.COMPLETIONS)
     texts = [tokens_of(tokenizer, problem.problem) for problem in problems]
+    longest = max(map(len, texts))
+    # stop strings belong to the card's template, which is not used here
+    sampler = loaded_sampler(
+        inputs.card, inputs.device, tokenizer, seed=0, longest=longest, limit=inputs.max_tokens, stops=()
+    )
     found: dict[float, tuple[Completed, ...]] = {}
     for shown in inputs.shown:
         cuts = [cut_at(len(ids), shown) for ids in texts]

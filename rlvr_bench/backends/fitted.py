@@ -30,14 +30,17 @@ def ran(fit: Fit, ratios: Sequence[tuple[float, float, float]]) -> Ran:
     )
 
 
-def vllm_arguments(fit: Fit, inputs: TrainInputs) -> dict[str, Any]:
-    """Return TRL's arguments for vLLM on the same GPUs.
+def vllm_arguments(fit: Fit, inputs: TrainInputs, ends: Sequence[int]) -> dict[str, Any]:
+    """Return TRL's arguments for vLLM on the same GPUs; `ends` are the ids of the tokens that end an answer, which vLLM
+    would otherwise take from the model's own files.
 
     The correction for what vLLM samples otherwise than the trainer is held fixed over models: its mode masks sequences,
     and more of them where kernels differ more, so its ratios are logged and recorded.
     """
     s = inputs.settings
-    stops = {"stop": list(inputs.card.stop), "include_stop_str_in_output": True} if inputs.card.stop else {}
+    stops: dict[str, Any] = {"stop_token_ids": list(ends)}
+    if inputs.card.stop:
+        stops |= {"stop": list(inputs.card.stop), "include_stop_str_in_output": True}
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
@@ -46,7 +49,7 @@ def vllm_arguments(fit: Fit, inputs: TrainInputs) -> dict[str, Any]:
         "vllm_importance_sampling_correction": True,
         "vllm_importance_sampling_mode": "sequence_mask",
         "vllm_importance_sampling_clip_max": 3.0,
-        **({"generation_kwargs": stops} if stops else {}),
+        "generation_kwargs": stops,
     }
 
 
@@ -94,22 +97,25 @@ def lora_arguments(lora: Lora | None) -> dict[str, Any]:
     return {"peft_config": config}
 
 
-def merged(model: Any, state: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return whole weights of a model with low-rank factors, under the names of its base; the model is not changed.
+def merged(model: Any, dtype: Any = None) -> dict[str, Any]:
+    """Return whole weights of a model with low-rank factors, under the names of its base, on the CPU, one layer after
+    another; the model is not changed.
 
     Merging in place and taking it back would change the last bits of what is still trained.
     """
-    held = model.state_dict() if state is None else state
-    deltas = {
-        name.removeprefix("base_model.model."): module.get_delta_weight("default")
+    factors = {
+        name.removeprefix("base_model.model."): module
         for name, module in model.named_modules()
         if hasattr(module, "get_delta_weight") and hasattr(module, "base_layer")
     }
     found = {}
-    for name, value in held.items():
+    for name, value in model.state_dict().items():
         if "lora_" in name:
             continue
         plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
         layer, _, kind = plain.rpartition(".")
-        found[plain] = value + deltas[layer].to(value.dtype) if kind == "weight" and layer in deltas else value
+        whole = value
+        if kind == "weight" and layer in factors:
+            whole = value + factors[layer].get_delta_weight("default").to(value.dtype)
+        found[plain] = whole.to("cpu", dtype or whole.dtype)
     return found

@@ -54,9 +54,12 @@ def _sample(inputs: PrepareInputs, problems: Sequence[Problem], completions: Com
     """Return `samples` responses to each problem, as training would ask it; none where the prompt leaves no room."""
     card = inputs.card
     tokenizer = load_tokenizer(card)
-    sampler = loaded_sampler(card, inputs.device, tokenizer, seed=inputs.sampling_seed)
     prompts = [prompt_ids(tokenizer, problem.problem) for problem in problems]
     fits = [len(ids) + inputs.max_tokens <= card.context_tokens for ids in prompts]
+    longest = max((len(ids) for ids, fit in zip(prompts, fits, strict=True) if fit), default=1)
+    sampler = loaded_sampler(
+        card, inputs.device, tokenizer, seed=inputs.sampling_seed, longest=longest, limit=inputs.max_tokens
+    )
     asked = [ids for ids, fit in zip(prompts, fits, strict=True) if fit for _ in range(inputs.samples)]
     rows = in_chunks(
         sampler,

@@ -5,6 +5,7 @@ written durably, with token counts, before anything is scored. lm-eval cuts the 
 a response was truncated is counted here.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,9 @@ import yaml
 
 from rlvr_bench.backends.completions import Completions
 from rlvr_bench.backends.data import load_problems
-from rlvr_bench.backends.engines import EVALUATION_SHARE, generates_with
+from rlvr_bench.backends.engines import EVALUATION_SHARE, generates_with, room_for
 from rlvr_bench.backends.likelihood import likelihoods
-from rlvr_bench.backends.models import check_weights, end_ids, load_model, load_tokenizer
+from rlvr_bench.backends.models import check_weights, end_ids, load_model, load_tokenizer, prompt_ids
 from rlvr_bench.backends.sampling import Rows, Sampler, TransformersSampler, VllmSampler, in_chunks
 from rlvr_bench.backends.tasks import FOLDER
 from rlvr_bench.errors import RlvrBenchError
@@ -47,7 +48,8 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
     likely: Likelihoods = ()
     if generates_with(inputs.device) == "vllm":
         likely = _measured(inputs, checkpoint, tokenizer, problems)  # before the engine takes its share of the GPU
-        lm = _vllm_model(inputs, checkpoint, completions, tokenizer)
+        longest = max(len(prompt_ids(tokenizer, problem.problem)) for problem in problems)
+        lm = _vllm_model(inputs, checkpoint, completions, tokenizer, longest)
     else:
         model = load_model(inputs.card, checkpoint, device=inputs.device)
         lm = _transformers_model(inputs, model, completions, tokenizer)
@@ -76,6 +78,7 @@ def _measured(
     import torch
 
     found = likelihoods(load_model(inputs.card, checkpoint, device=inputs.device), tokenizer, inputs, problems)
+    gc.collect()  # a model is a ring of references
     torch.cuda.empty_cache()
     return found
 
@@ -251,7 +254,9 @@ def _begins(inputs: EvaluateInputs) -> bool | None:
     return False if inputs.prompt is None or inputs.prompt.chat else None
 
 
-def _vllm_model(inputs: EvaluateInputs, checkpoint: Path | None, completions: Completions, tokenizer: Any) -> Any:
+def _vllm_model(
+    inputs: EvaluateInputs, checkpoint: Path | None, completions: Completions, tokenizer: Any, longest: int
+) -> Any:
     from lm_eval.models.vllm_causallms import VLLM
 
     class VllmLM(_Replayable, VLLM):  # type: ignore[misc]
@@ -264,7 +269,7 @@ def _vllm_model(inputs: EvaluateInputs, checkpoint: Path | None, completions: Co
         pretrained=str(checkpoint or untouched),
         tokenizer=str(untouched),
         dtype="bfloat16",
-        max_model_len=inputs.card.context_tokens,
+        max_model_len=room_for(inputs.card, longest, inputs.task.sampling.max_tokens),
         gpu_memory_utilization=EVALUATION_SHARE,
         seed=inputs.sampling_seed % 2**31,
         trust_remote_code=False,

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,13 @@ from rlvr_bench.schema.record import Training
 ASKED = "ranks.json"
 FOUND = "training.json"
 FAILED = "failed-rank-{rank}.json"
+PATIENCE_HOURS = 2
+"""Ranks wait so long for each other: one may ask a judge, or write to slow storage, for minutes."""
 PARENT = "RLVR_BENCH_PARENT"
 NODES = "RLVR_BENCH_NODES"
-"""Set by an executor that gives a stage several machines: how many; then RANK_OF_NODE and MAIN_ADDRESS too."""
-NODE_RANK, MAIN_ADDRESS = "RLVR_BENCH_NODE_RANK", "RLVR_BENCH_MAIN_ADDRESS"
+MAIN_ADDRESS = "RLVR_BENCH_MAIN_ADDRESS"
+"""Set by an executor that gives a stage several machines: how many, and HOST:PORT of the first, where the worker is,
+which starts torch's launcher on each of them through srun."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,6 @@ def launcher(ranks: int, nodes: int = 1) -> list[str]:
         return [*words, "--standalone"]
     address, _, port = os.environ[MAIN_ADDRESS].rpartition(":")
     words += ["--nnodes", str(nodes), "--master-addr", address, "--master-port", port, "--node-rank"]
-    if NODE_RANK in os.environ or "SLURM_JOB_ID" not in os.environ:
-        return [*words, os.environ.get(NODE_RANK, "0")]
     # one launcher a node, each told its number by srun
     step = [
         "srun",
@@ -120,8 +122,9 @@ def environment(fit: Fit, architecture: str, device: str) -> dict[str, str]:
         "FSDP_TRANSFORMER_CLS_TO_WRAP": layer_of(architecture),
         "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
         "FSDP_USE_ORIG_PARAMS": "true",
-        "FSDP_SYNC_MODULE_STATES": str(device == "cuda").lower(),
-        "FSDP_CPU_RAM_EFFICIENT_LOADING": str(device == "cuda").lower(),
+        # each rank reads its own copy into the host's memory: what looks at the model before it is sharded finds one
+        "FSDP_SYNC_MODULE_STATES": "false",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
     }
 
 
@@ -172,7 +175,12 @@ def _failure(folder: Path, code: int) -> RanksError:
         except (OSError, ValueError):
             continue
     if not said:
-        return RanksError(f"the ranks ended with exit code {code} and said nothing", kind="", where=None, hint=None)
+        return RanksError(
+            f"the ranks ended with exit code {code} and said nothing",
+            kind="",
+            where=None,
+            hint="the end of the stage's log.txt; dmesg, where memory ran out",
+        )
     first = min(said, key=lambda pair: pair[0])[1]
     return RanksError(
         f"rank {first['rank']}: {first['message']}", kind=first["kind"], where=first["where"], hint=first["hint"]
@@ -191,7 +199,8 @@ def main(folder: Path) -> int:
     try:
         models.prepare_process()
         asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
-        PartialState(cpu=asked["inputs"].get("device", "cpu") == "cpu")  # the ranks find each other
+        on_cpu = asked["inputs"].get("device", "cpu") == "cpu"
+        PartialState(cpu=on_cpu, timeout=timedelta(hours=PATIENCE_HOURS))  # the ranks find each other
         fit = Fit.model_validate(asked["fit"])
         if ranks.count != fit.ranks:
             raise EnvironmentFaultError(f"{ranks.count} processes were started where {fit.ranks} were meant")

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from rlvr_bench.backends.ranks import ALONE, Ranks
 from rlvr_bench.runs import layout
-from rlvr_bench.runs.store import write_text
+from rlvr_bench.runs.store import sync_tree, write_text
 from rlvr_bench.schema.base import Frozen
 from rlvr_bench.schema.record import StepHealth
 
@@ -35,12 +35,14 @@ NEEDED = (
 
 
 class Resume(Frozen):
-    """Where a training can go on: after `step` phases, from a folder under `trainer`; answers graded so far, by how."""
+    """Where a training can go on: after `step` phases, from a folder under `trainer`; answers graded so far, by how;
+    the bytes of every file that it needs, which were on the disk before this was written."""
 
     step: int = Field(ge=1)
     checkpoint: str = Field(pattern=r"^checkpoint-\d+$")
     digest: str
     graded: dict[str, int] = Field(default_factory=dict)
+    sizes: dict[str, int] = Field(default_factory=dict)
 
 
 def save_minutes() -> float:
@@ -73,6 +75,10 @@ def find(folder: Path, digest: str) -> Resume | None:
 
 def _whole(folder: Path, found: Resume) -> bool:
     """Return whether the checkpoint and all rollouts before it are there."""
+    if any(
+        not (folder / name).is_file() or (folder / name).stat().st_size != size for name, size in found.sizes.items()
+    ):
+        return False
     at = folder / layout.TRAINER / found.checkpoint
     saved = all(any((at / name).exists() for name in names) for names in NEEDED)
     return (
@@ -134,5 +140,12 @@ class Saver:
         self.newest = time.monotonic()
         if not self.ranks.first:
             return
-        mark = Resume(step=step, checkpoint=f"checkpoint-{updates}", digest=self.digest, graded=dict(graded))
+        checkpoint = self.folder / layout.TRAINER / f"checkpoint-{updates}"
+        needed = [checkpoint, self.folder / layout.PARTS]
+        sizes: dict[str, int] = {}
+        for place in needed:
+            sync_tree(place)
+            files = [path for path in place.rglob("*") if path.is_file() and path.suffix != ".tmp"]
+            sizes |= {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in files}
+        mark = Resume(step=step, checkpoint=checkpoint.name, digest=self.digest, graded=dict(graded), sizes=sizes)
         write_text(self.folder / layout.TRAINER / MARK, mark.model_dump_json() + "\n")

@@ -84,7 +84,8 @@ def train(
     )
     prepare(problem.answer for problem in chosen if inputs.labels)
     torch.manual_seed(inputs.seed)
-    model = load_model(inputs.card, device=inputs.device, training=True)
+    sharded = fit is not None and fit.sharding == "full"  # FSDP brings its own part to its GPU
+    model = load_model(inputs.card, device=inputs.device, training=True, move=not sharded)
     identity = digest([inputs.model_dump(mode="json"), *([] if ranks.count == 1 else [ranks.count])])
     resume = ranks.agreed(find(folder, identity) if ranks.first else None)
     rollouts = Rollouts(inputs, folder / layout.ROLLOUTS, [problem.id for problem in chosen], ranks)
@@ -122,7 +123,7 @@ def train(
         ddp_find_unused_parameters=False,
         **tracking(trackers),
         **grpo_arguments(s, ranks.count),
-        **(vllm_arguments(fit, inputs) if fit and fit.generation == "vllm" else {}),
+        **(vllm_arguments(fit, inputs, end_ids(tokenizer, inputs.card)) if fit and fit.generation == "vllm" else {}),
     )
     written = folder / layout.METRICS if ranks.first else Path(os.devnull)
     seeded = engine_seeded(fit, inputs.seed, rollouts.step)
@@ -195,8 +196,8 @@ def save_weights(trainer: Any, folder: Path, device: str, ranks: Ranks = ALONE) 
     if not ranks.first:
         return
     if hasattr(model, "peft_config"):
-        state, model = merged(model, state), model.get_base_model()
-    if device == "cuda":
+        state, model = merged(model, torch.bfloat16 if device == "cuda" else None), model.get_base_model()
+    elif device == "cuda":
         state = {name: value.to(torch.bfloat16) for name, value in (state or model.state_dict()).items()}
     model.save_pretrained(folder, max_shard_size=ONE_FILE, **({} if state is None else {"state_dict": state}))
 
@@ -219,6 +220,12 @@ def grpo_arguments(s: TrainingSettings, ranks: int = 1) -> dict[str, Any]:
         )
     mini_batch = update // ranks
     micro_batch = s.micro_batch or mini_batch
+    if mini_batch % micro_batch:
+        raise UsageError(
+            f"{mini_batch} rollouts of an update on each of {ranks} processes cannot be cut into micro-batches of "
+            f"{micro_batch}",
+            hint="a micro_batch that divides it",
+        )
     return {
         "learning_rate": s.learning_rate,
         "lr_scheduler_type": "constant",

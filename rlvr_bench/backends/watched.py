@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from rlvr_bench.backends.completions import up_to_stop
+from rlvr_bench.backends.likelihood import MOST_LOGITS
 from rlvr_bench.rewards.signal import CONFIDENCE
 from rlvr_bench.schema.base import seed_from
 
@@ -39,12 +40,14 @@ def watched_trainer() -> type[Any]:
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
             if self.use_vllm:  # its own batches, and log-probabilities for the correction
+                self._show_vllm_the_sharded_model()
                 ids, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
                 cut = [up_to_stop(self._tokenizer, one, self.stops) for one in ids]
                 return cut, [own[: len(one)] for own, one in zip(logps, cut, strict=True)]
             if self.stops:  # TRL hands generate() no tokenizer, without which it knows no strings
                 self.generation_config.stop_strings = list(self.stops)
-                self.model.generate = partial(type(self.model).generate, self.model, tokenizer=self._tokenizer)
+                inner = self.accelerator.unwrap_model(self.model_wrapped)
+                inner.generate = partial(type(inner).generate, inner, tokenizer=self._tokenizer)
             size = self.sampling_batch or len(prompt_ids)
             found: list[list[int]] = []
             for start in range(0, len(prompt_ids), size):
@@ -54,6 +57,19 @@ def watched_trainer() -> type[Any]:
                 ids, _ = super()._generate_single_turn(prompt_ids[start : start + size], *args, **kwargs)
                 found += ids
             return [up_to_stop(self._tokenizer, ids, self.stops) for ids in found], None
+
+        def _show_vllm_the_sharded_model(self) -> None:
+            """Let vLLM take its weights from the model as FSDP wraps it, root first.
+
+            TRL 1.16 hands it the model before that, and walks below a root that has not begun, where FSDP refuses.
+            """
+            if not self.is_fsdp_enabled or self.vllm_generation.model is self.model_wrapped:
+                return
+            from torch.distributed.fsdp import FullyShardedDataParallel
+
+            with FullyShardedDataParallel.summon_full_params(self.model_wrapped, recurse=False, writeback=False):
+                pass
+            self.vllm_generation.model = self.model_wrapped
 
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             if len(self._parts) >= self.args.gradient_accumulation_steps:
@@ -126,6 +142,9 @@ def confidence_of(
     import torch
 
     found: dict[str, list[float]] = {name: [] for name in CONFIDENCE}
+    longest = max((len(prompt) + len(completion) for prompt, completion in sequences), default=1)
+    size = getattr(model.config, "vocab_size", 2**17)
+    batch_size = max(1, min(batch_size, MOST_LOGITS // (longest * size)))
     for start in range(0, len(sequences), batch_size):
         batch = sequences[start : start + batch_size]
         width = max(len(prompt) + len(completion) for prompt, completion in batch)

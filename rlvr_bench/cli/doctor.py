@@ -54,19 +54,18 @@ def _findings(suite: "Suite", cards: "list[Card]", runs: Path) -> "list[Finding]
 def _fits(suite: "Suite", cards: "list[Card]") -> "list[Finding]":
     """Say which models' trainings fit on the GPUs here."""
     from rlvr_bench.cli.placed import here
+    from rlvr_bench.engine.gpus import fit_on
     from rlvr_bench.errors import EnvironmentFaultError
-    from rlvr_bench.planning.fit import Gpu, fit
     from rlvr_bench.runs.health import Finding
-    from rlvr_bench.runs.provenance import generator
 
     devices = here()
     if not devices:
         return []
     least = min(devices, key=lambda device: device.memory)
-    gpu, found = Gpu(least.name, least.memory), []
+    found = []
     for card in cards:
         try:
-            ranks = fit(card, suite.training, gpu, len(devices), generation=generator("cuda")).ranks
+            ranks = fit_on(card, suite.training, least, len(devices)).ranks
         except EnvironmentFaultError as fault:
             found.append(Finding("fit", "bad", fault.message, str(fault.hint)))
         else:

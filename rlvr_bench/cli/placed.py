@@ -2,13 +2,14 @@
 
 import os
 
+from rlvr_bench.backends.placing import wanted_ranks
+from rlvr_bench.engine.gpus import fit_on
 from rlvr_bench.errors import EnvironmentFaultError
-from rlvr_bench.planning.fit import Gpu, fit
+from rlvr_bench.planning.fit import Gpu
 from rlvr_bench.runs.machine import Device, visible
-from rlvr_bench.runs.provenance import generator
 from rlvr_bench.schema.plan import Plan, TrainInputs
 
-ASSUMED = Gpu("GPU of 80 GB", 80e9)
+ASSUMED = Device("0", "GPU of 80 GB", 80e9, "")
 
 
 def here() -> tuple[Device, ...]:
@@ -51,20 +52,22 @@ def fit_fault(made: Plan) -> EnvironmentFaultError | None:
     return None
 
 
-def _smallest(found: tuple[Device, ...]) -> Gpu:
-    least = min(found, key=lambda device: device.memory)
-    return Gpu(least.name, least.memory)
+def _smallest(found: tuple[Device, ...]) -> Device:
+    return min(found, key=lambda device: device.memory)
 
 
-def fits_on(made: Plan, gpu: Gpu, count: int) -> list[tuple[str, str]]:
-    """Return how the trainings of each model fit on some GPUs, equal ones in one line.
+def fits_on(made: Plan, gpu: Device, count: int) -> list[tuple[str, str]]:
+    """Return how the trainings of each model fit on some GPUs, equal ones in one line, those of all arms.
 
     Raises EnvironmentFaultError for the first that does not.
     """
-    lines: dict[str, list[str]] = {}
+    lines: dict[str, dict[str, None]] = {}
+    wanted = wanted_ranks()
     for card in made.cards:
-        own = [s.inputs for s in made.stages if isinstance(s.inputs, TrainInputs) and s.cell.model == card.name]
-        if own:
-            found = fit(card, own[0].settings, gpu, count, generation=generator("cuda"))
-            lines.setdefault(found.words(gpu), []).append(card.name)
+        own = [
+            s.inputs.settings for s in made.stages if isinstance(s.inputs, TrainInputs) and s.cell.model == card.name
+        ]
+        for settings in {one.model_dump_json(): one for one in own}.values():
+            words = fit_on(card, settings, gpu, count, wanted).words(Gpu(gpu.name, gpu.memory))
+            lines.setdefault(words, {})[card.name] = None
     return [("fit", f"{', '.join(names)}: {words}") for words, names in lines.items()]

@@ -16,6 +16,8 @@ from rlvr_bench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from rich.console import Console
 
     from rlvr_bench.cli.inputs import Planned
@@ -62,16 +64,20 @@ def plan(
     show_plan(planned, output.answer(), runs)
 
 
-def foretold(made: "Plan", runs: Path, capacity: int | None = None) -> "Forecast | None":
-    """Return what a plan will take here by past stages, None where they do not tell."""
+def foretold(
+    made: "Plan", runs: Path, capacity: int | None = None, done: "Collection[str] | None" = None
+) -> "Forecast | None":
+    """Return what a plan will take here by past stages, None where they do not tell; `done` are finished stages."""
+    from rlvr_bench.cli.placed import here
     from rlvr_bench.engine import pace
     from rlvr_bench.engine.local import cores
     from rlvr_bench.runs.layout import RunFolder, run_name
     from rlvr_bench.runs.store import read_record
 
     folder = RunFolder(runs / run_name(made))
-    done = [s.id for s in made.stages if (r := read_record(folder, s)) is not None and r.failure is None]
-    one = 1 if made.suite.device == "cuda" else cores()
+    if done is None:
+        done = [s.id for s in made.stages if (r := read_record(folder, s)) is not None and r.failure is None]
+    one = cores() if made.suite.device == "cpu" else max(1, len(here()))
     return pace.forecast(made, runs, capacity=capacity or one, done=done)
 
 
@@ -202,6 +208,7 @@ def free_bytes(runs: Path) -> int | None:
 
 def disk_fault(made: "Plan", runs: Path, capacity: int = 1) -> "EnvironmentFaultError | None":
     """Return the error of a disk that is too small for what a plan still has to write, None where it is not."""
+    from rlvr_bench.engine.care import size_of
     from rlvr_bench.errors import EnvironmentFaultError
     from rlvr_bench.planning.cost import disk_bytes
     from rlvr_bench.runs import layout
@@ -215,7 +222,8 @@ def disk_fault(made: "Plan", runs: Path, capacity: int = 1) -> "EnvironmentFault
             (at / layout.RECORD).exists() for at in (folder.stage(stage.id), layout.cache_of(runs, stage.digest))
         )
     ]
-    needed = disk_bytes(owed, capacity)
+    there = sum(size_of(folder.stage(stage.id)) for stage in owed)
+    needed = max(0.0, disk_bytes(owed, capacity) - there)
     if free is None or needed <= free:
         return None
     return EnvironmentFaultError(

@@ -31,7 +31,7 @@ def _left(folder: "RunFolder", summary: "Summary") -> str:
 
     if summary.done == summary.stages:
         return ""
-    if told := foretold(read_plan(folder), folder.path.parent):
+    if told := foretold(read_plan(folder), folder.path.parent, done=summary.finished):
         return f"{round_two(told.low / 60):g}-{round_two(told.high / 60):g} min ({told.basis})"
     if summary.seconds_left:
         left = summary.seconds_left / cores()
@@ -72,6 +72,11 @@ def _show(summary: "Summary", left: str) -> None:
     console.print(f"stages ran for {summary.hours:.3g} hours here, in {summary.invocations} invocations")
     if summary.newest:
         console.print(f"newest: {summary.newest}", soft_wrap=True)
+    if summary.queued and not summary.running:
+        names = ",".join(summary.queued)
+        console.print(
+            f"in Slurm's queue, maybe: squeue --name={names}; the same validate command finds them", soft_wrap=True
+        )
     if left:
         console.print(f"left: {left}", soft_wrap=True)
     for stage in summary.running:

@@ -135,13 +135,13 @@ def validate(
     elif not quiet:
         show_plan(planned, output.aside(), runs)
         output.aside().print(f"run: {folder.path}")
-    if executor == "local" and (big := fit_fault(plan)):
-        raise big
     if small := disk_fault(plan, runs, workers or 1):
         raise small
     bring(planned, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
     if plan.suite.device == "cuda" and executor == "local":
         where_stages_run = GpuExecutor
+    if executor == "local" and (big := fit_fault(plan)):
+        raise big
     try:
         where = where_stages_run(log=folder.path / "server.log", capacity=workers)
     except TypeError as error:

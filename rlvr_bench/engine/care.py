@@ -53,9 +53,14 @@ def no_room(folder: Path, needed: float | None = None) -> EnvironmentFaultError:
     )
 
 
-def check_room(folder: Path, stage: Stage) -> None:
-    """Raise EnvironmentFaultError where a stage would not fit on the disk."""
-    free, needed = _free(folder), disk_bytes([stage])
+def size_of(folder: Path) -> int:
+    """Return the bytes that lie in a folder already: what an interrupted training goes on from is not needed twice."""
+    return _signature(folder)[1] if folder.is_dir() else 0
+
+
+def check_room(folder: Path, stage: Stage, stage_folder: Path) -> None:
+    """Raise EnvironmentFaultError where a stage would not fit on the disk beside what its folder holds already."""
+    free, needed = _free(folder), disk_bytes([stage]) - size_of(stage_folder)
     if free is not None and free < needed:
         raise no_room(folder, needed)
 
@@ -186,10 +191,11 @@ def with_smaller(inputs: AnyInputs, adapted: dict[str, int]) -> AnyInputs:
     return inputs.model_copy(update=adapted)
 
 
-def read_adapted(folder: Path) -> dict[str, int]:
-    """Return what an attempt in a stage's folder changes; nothing where there is no such file, or it is torn."""
+def read_adapted(folder: Path, name: str = layout.ADAPTED) -> dict[str, int]:
+    """Return what an attempt in a stage's folder changes; nothing where there is no such file, or it is torn. Under
+    `layout.TRIED`: the batches that a training on GPUs was tried with."""
     try:
-        found = json.loads((folder / layout.ADAPTED).read_text(encoding="utf-8"))
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
     return {str(name): int(value) for name, value in found.items()}

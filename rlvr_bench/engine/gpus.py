@@ -4,6 +4,7 @@ CUDA does not survive a fork, and a process a stage gives all memory back. A sta
 waits for them; stages behind it that need fewer do not.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -11,25 +12,61 @@ import sys
 import time
 from pathlib import Path
 
+from rlvr_bench.backends import hub
+from rlvr_bench.backends.models import check_weights
+from rlvr_bench.backends.placing import wanted_ranks
 from rlvr_bench.engine.local import ENVIRONMENT
 from rlvr_bench.engine.worker import END_WITH_PARENT
 from rlvr_bench.errors import EnvironmentFaultError
-from rlvr_bench.planning.fit import Gpu, fit
+from rlvr_bench.planning.fit import SMI, Fit, Gpu, Shape, fit, shape_by
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.machine import Device, visible
 from rlvr_bench.runs.provenance import generator
+from rlvr_bench.schema.card import Card, HubWeights
 from rlvr_bench.schema.plan import Stage, TrainInputs
+from rlvr_bench.schema.suite import TrainingSettings
 
 NOT_ON_GPUS = ("CUDA_VISIBLE_DEVICES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")
 POLL_SECONDS = 0.05
 
 
 def needed(stage: Stage, gpu: Device, available: int) -> int:
-    """Return how many GPUs a stage is given: those that its training needs, else one."""
+    """Return how many GPUs a stage is given: those that its training needs, else one.
+
+    Raises EnvironmentFaultError where it fits on none of the `available`.
+    """
     if not isinstance(stage.inputs, TrainInputs) or stage.inputs.device == "cpu":
         return 1
-    kind = Gpu(gpu.name, gpu.memory)
-    return fit(stage.inputs.card, stage.inputs.settings, kind, available, generation=generator("cuda")).ranks
+    wanted = wanted_ranks()
+    if wanted is not None and wanted > available:
+        raise EnvironmentFaultError(
+            f"{wanted} ranks are asked for, there are {available} GPUs", hint="set ranks to fewer, or leave it out"
+        )
+    return fit_on(stage.inputs.card, stage.inputs.settings, gpu, available, wanted).ranks
+
+
+def fit_on(card: Card, settings: TrainingSettings, gpu: Device, available: int, wanted: int | None = None) -> Fit:
+    """Return how a training fits on GPUs that nvidia-smi names, by the model's configuration where it is here.
+
+    Raises EnvironmentFaultError.
+    """
+    kind = Gpu(gpu.name, SMI * gpu.memory)
+    return fit(card, settings, kind, available, generation=generator("cuda"), shape=_shape(card), ranks=wanted)
+
+
+def _shape(card: Card) -> Shape | None:
+    """Return a model's shape by its configuration, None where it is not on this machine yet."""
+    if isinstance(card.weights, HubWeights):
+        weights = card.weights
+        if weights.commit is None or not hub.is_here("model", weights.repository, weights.commit, ["config.json"]):
+            return None
+        path = hub.fetch("model", weights.repository, weights.commit, ["config.json"])[0]
+    else:
+        path = check_weights(card) / "config.json"
+    try:
+        return shape_by(card, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class GpuExecutor:
@@ -66,7 +103,8 @@ class GpuExecutor:
     def submit(self, folder: Path) -> None:
         """Start a stage, or let it wait for GPUs. Raises EnvironmentFaultError where it cannot fit."""
         stage = Stage.model_validate_json((folder / layout.STAGE).read_text(encoding="utf-8"))
-        self._waiting.append((folder, needed(stage, self.devices[0], len(self.devices))))
+        smallest = min(self.devices, key=lambda device: device.memory)
+        self._waiting.append((folder, needed(stage, smallest, len(self.devices))))
         self._begin()
 
     def _begin(self) -> None:
@@ -78,7 +116,8 @@ class GpuExecutor:
 
     def _process(self, folder: Path, mine: list[Device]) -> subprocess.Popen[bytes]:
         own = {name: value for name, value in ENVIRONMENT.items() if name not in NOT_ON_GPUS}
-        env = {**os.environ, **own, END_WITH_PARENT: "1", "CUDA_VISIBLE_DEVICES": ",".join(d.index for d in mine)}
+        env = {**os.environ, **own, END_WITH_PARENT: "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(device.index for device in mine)
         with (folder / layout.LOG).open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own worker
                 [sys.executable, "-m", "rlvr_bench.engine.worker", str(folder.absolute())],

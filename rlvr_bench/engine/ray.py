@@ -29,19 +29,22 @@ KILLED = -9
 def work(folder: str, words: list[str], env: dict[str, str]) -> int:
     """Do one stage in a process of its own and return its exit code: what runs on a node."""
     import os
+    import signal
     import subprocess
     import time
 
     if not os.path.isdir(folder):  # noqa: PTH112 - runs where our package may not be imported yet
         return NOT_SHARED
     with open(os.path.join(folder, "log.txt"), "ab") as log:  # noqa: PTH118, PTH123
-        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **env})  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603 - our own worker
+            words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **env}, start_new_session=True
+        )
         try:
             while process.poll() is None:
                 time.sleep(0.2)  # a place where Ray can interrupt
         finally:
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     return process.returncode
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from rlvr_bench.engine import pace
 from rlvr_bench.engine.care import TAKEN, Care, Watchdog, check_room, disk_is_full, no_room, read_adapted, smaller
-from rlvr_bench.errors import BudgetError, InterruptedRunError
+from rlvr_bench.errors import BudgetError, EnvironmentFaultError, InterruptedRunError
 from rlvr_bench.runs import layout, store
 from rlvr_bench.runs.invocations import note_invocation
 from rlvr_bench.runs.layout import RunFolder
@@ -219,13 +219,30 @@ def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: T
             if _adopted(state, run, runs, stage, tell):  # an equal stage, of this run or another, ended meanwhile
                 continue
             folder = run.stage(stage.id)
-            check_room(run.path, stage)
+            check_room(run.path, stage, folder)
             (folder / layout.RECORD).unlink(missing_ok=True)
             store.write_model(folder / layout.STAGE, stage)
+            try:
+                executor.submit(folder)
+            except EnvironmentFaultError as error:  # this one cannot be placed; the others can
+                _refused(state, folder, stage, error, tell)
+                continue
             state.running[folder] = stage
-            executor.submit(folder)
             state.watchdog.started(folder, executor.gpus(folder))
             tell("started", stage)
+
+
+def _refused(state: _State, folder: Path, stage: Stage, error: EnvironmentFaultError, tell: Tell) -> None:
+    """Write down that a stage could not be placed."""
+    record = _failed(stage, Failure(kind="environment", message=error.message, hint=error.hint))
+    store.write_model(folder / layout.RECORD, record)
+    state.failed.add(stage.id)
+    tell("failed", stage, record)
+
+
+def _failed(stage: Stage, failure: Failure) -> Record:
+    nothing = Timing(wall_seconds=0, cpu_seconds=0, peak_memory_bytes=0)
+    return Record(digest=stage.digest, kind=stage.kind, failure=failure, timing=nothing)
 
 
 def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int, tell: Tell) -> None:
@@ -249,12 +266,7 @@ def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int,
         failure = Failure(kind="killed", message=f"the stage's process ended without a record (exit code {code})")
         if why is not None:
             failure = Failure(kind="timeout", message=f"stopped: it {why}", hint="see its log.txt; --retry tries again")
-        record = Record(
-            digest=stage.digest,
-            kind=stage.kind,
-            failure=failure,
-            timing=Timing(wall_seconds=0, cpu_seconds=0, peak_memory_bytes=0),
-        )
+        record = _failed(stage, failure)
         store.write_model(folder / layout.RECORD, record)
     if record.failure is not None:
         if record.failure.kind == "disk-full":  # the others would fail in the same way
@@ -269,7 +281,8 @@ def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int,
         return
     shutil.rmtree(folder / layout.TRAINER, ignore_errors=True)
     store.publish(run, stage, runs)
-    pace.note(runs, stage, state.plan.environment.device, seconds)
+    if not (record.training and record.training.resumed):  # the rest of a training says nothing of a whole one
+        pace.note(runs, stage, state.plan.environment.device, seconds)
     state.done.add(stage.id)
     timing = record.timing
     paid = {"wall": timing.wall_seconds, "cpu": timing.cpu_seconds, "memory": timing.peak_memory_bytes}
@@ -279,7 +292,7 @@ def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int,
 def _again(state: _State, folder: Path, stage: Stage, failure: Failure) -> bool:
     """Return whether a failed stage is tried again; where memory ran out, once with smaller batches."""
     if failure.kind == "out-of-memory" and not read_adapted(folder):
-        found = smaller(stage.inputs, {})
+        found = smaller(stage.inputs, read_adapted(folder, layout.TRIED))
         if found is not None:
             (folder / layout.COMPLETIONS).unlink(missing_ok=True)  # chunks of another size
             store.write_text(folder / layout.ADAPTED, json.dumps(found) + "\n")

@@ -21,9 +21,9 @@ from pathlib import Path
 from rlvr_bench.engine.elsewhere import GPUS_PER_NODE, command, gpus_of, number, variables
 from rlvr_bench.engine.runner import LOST
 from rlvr_bench.errors import EnvironmentFaultError, UsageError
+from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.runs.store import write_text
 
-FOLDER = "slurm"
 ENDED_BY_SLURM = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "TIMEOUT", "DEADLINE", "REVOKED", "CANCELLED"}
 """States of jobs that did nothing wrong; a job that somebody cancelled by hand is owed again too."""
 PENDING = {
@@ -67,7 +67,7 @@ class SlurmExecutor:
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
         self.capacity = capacity or int(number("RLVR_BENCH_SLURM_JOBS", MOST_AT_ONCE))
         self.every = number("RLVR_BENCH_SLURM_POLL", 10.0)
-        self.home = log.parent.absolute() / FOLDER
+        self.home = RunFolder(log.parent.absolute()).slurm
         self._arrays: dict[str, _Array] = {}
         self._where: dict[Path, tuple[str, int]] = {}
         self._owed: dict[int, list[Path]] = {}

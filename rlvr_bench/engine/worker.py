@@ -108,15 +108,23 @@ def _work(stage: Stage, folder: Path) -> dict[str, object]:
         return {"training": adopting.adopt(stage.inputs, folder)}
     if isinstance(stage.inputs, TrainInputs):
         prepared = needed / layout.LABELS if needed else None
-        trackers = run.trackers / stage.cell.id
-        return {"training": placing.train(stage.inputs, folder, labels=prepared, trackers=trackers)}
+        where = {"labels": prepared, "trackers": run.trackers / stage.cell.id}
+        return {"training": placing.train(stage.inputs, folder, adapted=read_adapted(folder), **where)}
     checkpoint = needed / layout.checkpoint(stage.inputs.step) if needed else None
     return {"evaluation": lm_eval.evaluate(stage.inputs, folder, checkpoint)}
 
 
 def _clear(folder: Path, *, training: bool) -> None:
     """Remove what an earlier attempt left, except what the next may build on."""
-    kept = {layout.STAGE, layout.LOG, layout.ADAPTED, layout.WORKING, *PARTIAL, *(OF_A_TRAINING if training else ())}
+    kept = {
+        layout.STAGE,
+        layout.LOG,
+        layout.ADAPTED,
+        layout.TRIED,
+        layout.WORKING,
+        *PARTIAL,
+        *(OF_A_TRAINING if training else ()),
+    }
     on_the_way = f"{layout.CHECKPOINT}-step-"  # weights kept before a training goes on
     for item in folder.iterdir():
         if item.name in kept or (training and item.name.startswith(on_the_way)):
@@ -175,6 +183,8 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
+        if os.getpgrp() == os.getpid():  # with all that it started, such as vLLM's engine
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from rlvr_bench.planning.fit import shape_of, trained_by_lora
 from rlvr_bench.schema.card import Card, HubWeights
 from rlvr_bench.schema.plan import AdoptInputs, Estimate, ExposureInputs, PrepareInputs, Range, Stage, TrainInputs
 from rlvr_bench.schema.suite import Suite
@@ -89,7 +90,10 @@ def scratch_bytes(stage: Stage) -> float:
     if not isinstance(inputs, TrainInputs):
         return 0.0
     moments = 0 if inputs.settings.optimizer == "sgd" else 8
-    return 2.0 * (4 + moments) * inputs.card.parameters
+    trained = float(inputs.card.parameters)
+    if inputs.settings.lora is not None:  # the factors alone
+        trained = trained_by_lora(shape_of(inputs.card), inputs.settings.lora)
+    return 2.0 * (4 + moments) * trained
 
 
 def disk_bytes(stages: Sequence[Stage], at_once: int = 1) -> float:

@@ -6,13 +6,14 @@ the key-value cache of what is sampled at once. They are estimates; a run that d
 half the micro-batch (engine.care).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.schema.base import Frozen
 from rlvr_bench.schema.card import Card
-from rlvr_bench.schema.suite import TrainingSettings
+from rlvr_bench.schema.suite import Lora, TrainingSettings
 
 MOST_MICRO_BATCH = 16
 """Completions in one pass: larger ones gain nothing once a GPU is busy."""
@@ -86,6 +87,14 @@ class Fit(Frozen):
         )
 
 
+def shape_by(card: Card, config: Mapping[str, Any]) -> Shape:
+    """Return a card's shape by its model's configuration (config.json)."""
+    layers, width, heads = (int(config[name]) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
+    size = int(config.get("head_dim") or width // heads)
+    keys = int(config.get("num_key_value_heads") or heads)
+    return Shape(card.parameters, layers, width, int(config["vocab_size"]), 4.0 * layers * keys * size)
+
+
 def shape_of(card: Card) -> Shape:
     """Return a card's shape, as that of known models of its size: before its configuration is here."""
     layers, width = next((layers, width) for most, layers, width in KNOWN if card.parameters <= most)
@@ -93,13 +102,22 @@ def shape_of(card: Card) -> Shape:
     return Shape(card.parameters, layers, width, 152_064, 4.0 * layers * width * grouped)
 
 
+def trained_by_lora(shape: Shape, lora: Lora) -> float:
+    """Return how many parameters low-rank factors have: seven linear layers of about four widths in all, two each."""
+    return 24.0 * lora.rank * shape.width * shape.layers
+
+
+def is_sharded(settings: TrainingSettings, ranks: int) -> bool:
+    """Return whether weights are split over the ranks: never where low-rank factors are trained, as each rank holds the
+    whole base anyway and their sum has to be made from whole ones."""
+    return ranks > 1 and settings.lora is None
+
+
 def state_bytes(shape: Shape, settings: TrainingSettings) -> float:
     """Return the bytes of weights, gradients and optimizer, of all ranks together."""
     if settings.lora is None:
         return (8.0 if settings.optimizer == "sgd" else 16.0) * shape.parameters
-    # four projections of each layer, two factors each
-    trained = 8.0 * settings.lora.rank * shape.width * shape.layers
-    return 4.0 * shape.parameters + 16.0 * trained
+    return 4.0 * shape.parameters + 16.0 * trained_by_lora(shape, settings.lora)
 
 
 def peak_bytes(
@@ -114,16 +132,17 @@ def peak_bytes(
 ) -> float:
     """Return what one GPU holds at the peak of a step: of an update, or of sampling, whichever is more."""
     length = settings.max_prompt_tokens + settings.max_completion_tokens
-    states = state_bytes(shape, settings) / ranks
+    sharded = is_sharded(settings, ranks)
+    states = state_bytes(shape, settings) / (ranks if sharded else 1)
     # bfloat16 copies: of all weights, or of two layers at a time where they are sharded
-    copies = 2.0 * shape.parameters * (min(1.0, 2 / shape.layers) if ranks > 1 else 1.0)
+    copies = 2.0 * shape.parameters * (min(1.0, 2 / shape.layers) if sharded else 1.0)
     kept = 2.0 * micro_batch * length * shape.width * shape.layers
     recomputed = 40.0 * micro_batch * length * shape.width
     head = 3 * 4.0 * shape.vocabulary * min(HEAD_TOKENS, micro_batch * length)
     update = states + copies + kept + recomputed + head
     if vllm_share is not None:
         return OVERHEAD_BYTES + update + vllm_share * gpu.memory
-    gathered = 4.0 * shape.parameters if ranks > 1 else 0.0  # transformers samples from whole weights
+    gathered = 4.0 * shape.parameters if sharded else 0.0  # transformers samples from whole weights
     sampling = states + copies + gathered + sampling_batch * (length * shape.kv_bytes + 8.0 * shape.vocabulary)
     return OVERHEAD_BYTES + max(update, sampling)
 
@@ -142,19 +161,26 @@ def fit(
     *,
     generation: Literal["vllm", "transformers"],
     shape: Shape | None = None,
-    sampling_batch: int | None = None,
     ranks: int | None = None,
+    most: int | None = None,
+    anyhow: bool = False,
 ) -> Fit:
     """Return how a card is trained on up to `available` GPUs of one kind: on as few as hold it, with the largest
-    micro-batch that fits. `sampling_batch` and `ranks` are taken as they are where they are given.
+    micro-batch that fits, at most `most`. `ranks` are taken as they are where they are given. `anyhow`: what seems not
+    to fit is tried with the smallest batches, as these are estimates and somebody has decided already.
 
     Raises EnvironmentFaultError where nothing fits, saying what would.
     """
     shape = shape or shape_of(card)
     for count in choices(settings, available) if ranks is None else [ranks]:
-        found = _on(shape, settings, gpu, count, generation, sampling_batch)
+        found = _on(shape, settings, gpu, count, generation, most)
         if found is not None:
             return found
+    if anyhow:
+        smallest = _on(shape, settings, Gpu(gpu.name, BOUNDLESS), ranks or available, generation, 1)
+        assert smallest is not None, "anything fits there"
+        share = smallest.vllm_share and _vllm_share(shape, settings, gpu)
+        return smallest.model_copy(update={"vllm_share": share, "peak_bytes": gpu.memory})
     raise EnvironmentFaultError(
         f"{card.name} does not fit: its training holds {state_bytes(shape, settings) / 1e9:.0f} GB of weights, "
         f"gradients and optimizer before any rollout, and there {'is' if available == 1 else 'are'} {available} x "
@@ -184,15 +210,15 @@ def _on(
     gpu: Gpu,
     ranks: int,
     generation: Literal["vllm", "transformers"],
-    sampling_batch: int | None,
+    most: int | None,
 ) -> Fit | None:
     """Return the fit on some ranks, or None."""
     mine = settings.prompts_per_step * settings.group_size // settings.updates_per_step // ranks
     local = settings.prompts_per_step * settings.group_size // ranks
     room = USABLE * gpu.memory
     share = _vllm_share(shape, settings, gpu) if generation == "vllm" else None
-    for micro in (n for n in range(min(mine, MOST_MICRO_BATCH), 0, -1) if mine % n == 0):
-        whole = settings.sampling_batch or sampling_batch
+    for micro in (n for n in range(min(mine, most or MOST_MICRO_BATCH), 0, -1) if mine % n == 0):
+        whole = settings.sampling_batch and min(settings.sampling_batch, local)
         at_once = [whole] if whole else [g for g in _halved(local) if g >= min(settings.group_size, local)]
         for sampled in at_once if share is None else at_once[:1]:
             peak = peak_bytes(
@@ -204,7 +230,7 @@ def _on(
                     micro_batch=micro,
                     accumulation=mine // micro,
                     sampling_batch=sampled,
-                    sharding="full" if ranks > 1 else "none",
+                    sharding="full" if is_sharded(settings, ranks) else "none",
                     generation=generation,
                     vllm_share=share,
                     peak_bytes=peak,
@@ -217,6 +243,11 @@ def _halved(count: int) -> list[int]:
     while found[-1] % 2 == 0:
         found.append(found[-1] // 2)
     return found
+
+
+BOUNDLESS = 1e18
+SMI = 0.985
+"""nvidia-smi counts memory that CUDA keeps for itself."""
 
 
 def _vllm_share(shape: Shape, settings: TrainingSettings, gpu: Gpu) -> float:

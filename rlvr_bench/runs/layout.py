@@ -9,6 +9,8 @@ RECORD = "record.json"
 STAGE = "stage.json"
 ADAPTED = "adapted.json"
 """What the next attempt changes after an out-of-memory."""
+TRIED = "tried.json"
+"""The batches of a training's newest attempt on GPUs."""
 LOG = "log.txt"
 WORKING = ".working"
 """Locked by the process that works on a stage."""
@@ -39,6 +41,16 @@ class RunFolder:
     def journal(self) -> Path:
         """One JSON line per event, in order."""
         return self.path / "journal.jsonl"
+
+    @property
+    def index(self) -> Path:
+        """The kind of each stage by its id, for who only counts."""
+        return self.path / "stages.json"
+
+    @property
+    def slurm(self) -> Path:
+        """What was submitted to Slurm."""
+        return self.path / "slurm"
 
     @property
     def about(self) -> Path:

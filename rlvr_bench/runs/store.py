@@ -59,6 +59,7 @@ def start_run(run: RunFolder, plan: Plan) -> None:
     refuse_foreign(run)
     if not run.plan.exists():
         write_model(run.plan, plan)
+        write_text(run.index, json.dumps({stage.id: stage.kind for stage in plan.stages}) + "\n")
         return
     old = read_plan(run)
     if old.digest != plan.digest:
@@ -116,6 +117,23 @@ def read_plan(run: RunFolder) -> Plan:
         raise EnvironmentFaultError(
             "plan.json is damaged or of another version of the program", where=str(run.plan)
         ) from error
+
+
+def read_index(run: RunFolder) -> dict[str, str]:
+    """Return the kind of every stage of a run by its id, in the plan's order: without reading a plan of megabytes."""
+    try:
+        found = json.loads(run.index.read_text(encoding="utf-8"))
+        return {str(stage): str(kind) for stage, kind in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {stage.id: stage.kind for stage in read_plan(run).stages}
+
+
+def peek_record(path: Path) -> Record | None:
+    """Return the record of a file, whatever stage it is of; None where it is not whole."""
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError):
+        return None
 
 
 def read_record(run: RunFolder, stage: Stage) -> Record | None:

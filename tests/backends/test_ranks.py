@@ -61,7 +61,7 @@ def test_two_ranks_give_each_group_the_rewards_of_one(method, tmp_path: Path, mo
     metrics = [json.loads(line) for line in (tmp_path / "two" / layout.METRICS).read_text().splitlines()]
     assert [m["update"] for m in metrics if "update" in m] == [1, 2, 3, 4]
     left = {p.name for p in (tmp_path / "two").iterdir()}
-    assert left <= {"checkpoint", "checkpoint-step-1", "metrics.jsonl", "rollouts.parquet", "trainer"}
+    assert left <= {"checkpoint", "checkpoint-step-1", "metrics.jsonl", "rollouts.parquet", "trainer", "tried.json"}
 
 
 @pytest.mark.slow
@@ -146,11 +146,10 @@ def test_what_the_launcher_is_told(monkeypatch) -> None:
     )  # fmt: skip
     assert launcher(8)[3:] == ["--nproc-per-node", "8", "--standalone"]
     monkeypatch.setenv("RLVR_BENCH_MAIN_ADDRESS", "node-a:29501")
-    monkeypatch.setenv("RLVR_BENCH_NODE_RANK", "1")
-    assert launcher(8, 2)[3:] == [
-        *("--nproc-per-node", "4", "--nnodes", "2", "--node-rank", "1"),
-        *("--master-addr", "node-a", "--master-port", "29501"),
-    ]
+    step = launcher(8, 2)
+    assert step[:5] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    assert "--nproc-per-node 4 --nnodes 2 --master-addr node-a --master-port 29501" in step[-2]
+    assert step[-2].endswith('--node-rank "$SLURM_NODEID" "$@"')
     told = environment(fit, "Qwen2ForCausalLM", "cuda")
     assert told["FSDP_TRANSFORMER_CLS_TO_WRAP"] == "Qwen2DecoderLayer" and told["ACCELERATE_MIXED_PRECISION"] == "bf16"
 
@@ -180,3 +179,39 @@ def test_accelerate_reads_the_sharding_that_is_meant(architecture, monkeypatch) 
     (kind,) = plugin.auto_wrap_policy.keywords["transformer_layer_cls"]
     assert kind.__name__ == layer_of(f"{architecture}ForCausalLM")
     assert sum(isinstance(module, kind) for module in model.modules()) == 2
+
+
+def sharded(tmp_path: Path, monkeypatch, *, generation: str = "transformers", **changes: object) -> dict:
+    """Train in two ranks that FSDP really shards (tests/backends/sharded_rank.py) and return what the first found."""
+    inputs = small("random", **SETTINGS)
+    inputs = inputs.model_copy(update={"save_at": (), **changes})
+    fit = Fit(
+        ranks=2, micro_batch=4, accumulation=1, sampling_batch=4, sharding="full", generation=generation,
+        vllm_share=0.3 if generation == "vllm" else None, peak_bytes=0,
+    )  # fmt: skip
+    asked = {"inputs": inputs.model_dump(mode="json"), "fit": fit.model_dump(), "labels": None, "trackers": None}
+    (tmp_path / "ranks.json").write_text(json.dumps(asked))
+    root = Path(__file__).parents[2]
+    env = {**os.environ, **environment(fit, inputs.card.architecture, "cpu")}
+    env["PYTHONPATH"] = os.pathsep.join([*([str(root / "tests/stand_ins")] if generation == "vllm" else []), str(root)])
+    words = [*launcher(2), str(Path(__file__).with_name("sharded_rank.py")), str(tmp_path)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
+    said = [path.read_text() for path in tmp_path.glob("failed-rank-*.json")]
+    assert done.returncode == 0, (said, done.stderr[-3000:])
+    return json.loads((tmp_path / "training.json").read_text())
+
+
+@pytest.mark.slow
+def test_weights_that_are_really_sharded(tmp_path, monkeypatch) -> None:
+    found = sharded(tmp_path, monkeypatch)
+    assert found["rollouts"] == 32 and found["replayed_differently"] == 0 and found["ran"]["sharding"] == "full"
+    one = trained(small("random", **SETTINGS).model_copy(update={"save_at": ()}), tmp_path / "one", 2, monkeypatch)
+    assert found["steps"][0]["loss"] == pytest.approx(one.steps[0].loss, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_sharded_weights_reach_vllm(tmp_path, monkeypatch) -> None:
+    """Against the stand-in: TRL walks a model that FSDP wrapped after it was handed over."""
+    found = sharded(tmp_path, monkeypatch, generation="vllm")
+    low, _, high = found["ran"]["correction"]
+    assert 0.999 < low <= high < 1.001, "the engine did not have the trainer's weights"

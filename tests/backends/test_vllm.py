@@ -40,7 +40,6 @@ folder = Path(sys.argv[1])
 plan = planned("random", models=["micro-qwen-a"], seeds=1, limit=60)
 base = next(s.inputs for s in plan.stages if s.kind == "baseline")
 tokenizer = models.load_tokenizer(base.card)
-os.environ["STAND_IN_EOS"] = str(tokenizer.eos_token_id)
 """
 
 

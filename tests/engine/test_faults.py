@@ -12,8 +12,8 @@ import pytest
 
 from rlvr_bench.cli.app import run as rlvr_bench
 from rlvr_bench.engine import worker
-from rlvr_bench.engine.care import disk_is_full
-from rlvr_bench.engine.runner import run_plan
+from rlvr_bench.engine.care import check_room, disk_is_full
+from rlvr_bench.engine.runner import LOST, run_plan
 from rlvr_bench.errors import EnvironmentFaultError, RlvrBenchError
 from rlvr_bench.planning.cost import disk_bytes, scratch_bytes
 from rlvr_bench.runs import layout, lock, store
@@ -217,6 +217,52 @@ def test_a_cache_entry_that_vanishes_while_it_is_taken_is_work_to_do(runs, monke
 
     monkeypatch.setattr(store, "_link_tree", vanished)
     assert store.adopt(other, stage, runs) is None
+
+
+class Refusing(FakeExecutor):
+    def submit(self, folder: Path) -> None:
+        if TRAIN in str(folder):
+            raise EnvironmentFaultError("it does not fit", hint="a larger GPU")
+        super().submit(folder)
+
+
+def test_a_stage_that_cannot_be_placed_takes_no_other_with_it(runs) -> None:
+    executor = Refusing()
+    failed = go(runs, executor)
+    assert TRAIN in failed and all(s.startswith("micro-qwen-a/ttrl/") for s in failed) and executor.cancelled == 0
+    plan = planned(**CUT)
+    record = store.read_record(folder_of(plan, runs), next(s for s in plan.stages if s.id == TRAIN))
+    assert record.failure.kind == "environment" and record.failure.hint == "a larger GPU"
+    assert go(runs, FakeExecutor()) == ()
+
+
+def test_what_lies_in_its_folder_is_not_needed_twice(small_disk, tmp_path) -> None:
+    """An interrupted training whose checkpoints fill the disk goes on."""
+    stage = next(s for s in planned(**CUT).stages if s.id == TRAIN)
+    needed = disk_bytes([stage])
+    subprocess.run(["mount", "-o", f"remount,size={int(needed * 1.5)}", str(small_disk)], check=True)
+    folder = small_disk / "stage"
+    folder.mkdir()
+    (folder / "trainer").mkdir()
+    (folder / "trainer" / "checkpoint").write_bytes(bytes(int(needed * 0.8)))
+    check_room(small_disk, stage, folder)
+    with pytest.raises(EnvironmentFaultError, match="the next stage needs"):
+        check_room(small_disk, stage, small_disk / "other")
+
+
+@pytest.mark.parametrize("times", [3, 100])
+def test_a_stage_that_the_machine_takes_away_is_owed_again_up_to_a_point(runs, times) -> None:
+    taken: list[str] = []
+
+    class Taking(FakeExecutor):
+        def poll(self, timeout):
+            if self._queue and TRAIN in str(self._queue[0]) and len(taken) < times:
+                taken.append(TRAIN)
+                return [(self._queue.pop(0), LOST)]
+            return super().poll(timeout)
+
+    failed = go(runs, Taking())
+    assert (TRAIN in failed) is (times == 100) and len(taken) == min(times, 21)
 
 
 HANGING = """

@@ -136,6 +136,23 @@ def test_a_training_is_given_what_it_needs() -> None:
     assert needed(train.model_copy(update={"inputs": own}), gpu, 8) > 1
 
 
+def test_containers_name_gpus_by_identifier(monkeypatch) -> None:
+    found = (Device("0", "A", 1, "1", "GPU-aa11"), Device("1", "A", 1, "1", "GPU-bb22"))
+    monkeypatch.setattr(machine, "gpus", lambda: found)
+    assert [d.index for d in machine.visible("GPU-bb22")] == ["1"] and machine.visible("GPU-cc") == ()
+
+
+def test_ranks_that_are_asked_for_are_given(monkeypatch) -> None:
+    train = next(s for s in planned("ttrl", **CUT).stages if s.kind == "train")
+    on_gpu = train.model_copy(update={"inputs": train.inputs.model_copy(update={"device": "cuda"})})
+    gpu = Device("0", "H100", 80e9, "570")
+    assert needed(on_gpu, gpu, 8) == 1
+    monkeypatch.setenv("RLVR_BENCH_RANKS", "4")
+    assert needed(on_gpu, gpu, 8) == 4
+    with pytest.raises(EnvironmentFaultError, match="4 ranks are asked for, there are 2 GPUs"):
+        needed(on_gpu, gpu, 2)
+
+
 def test_plan_says_what_fits_here_and_refuses_what_does_not(three_gpus, capsys, tmp_path) -> None:
     arguments = ["plan", "--method", "random", "--runs", str(tmp_path)]
     assert rlvr_bench([*arguments, "--suite", "small", "--models", "qwen2.5-1.5b"]) == 0
@@ -145,4 +162,4 @@ def test_plan_says_what_fits_here_and_refuses_what_does_not(three_gpus, capsys, 
     assert "= 128 rollouts an update" in out
     assert rlvr_bench([*arguments, "--suite", "standard", "--models", "olmo-2-1124-7b"]) == 0
     out = capsys.readouterr().out
-    assert "missing:   olmo-2-1124-7b does not fit: its training holds 117 GB" in out and "GPUs of 86 GB" in out
+    assert "missing:   olmo-2-1124-7b does not fit: its training holds 117 GB" in out and "would fit: 8 GPUs of" in out

@@ -95,7 +95,9 @@ def test_leftovers_of_an_attempt_are_cleared_but_for_finished_chunks(staged, mon
     monkeypatch.setattr(trl, "train", lambda inputs, where, **_: training())
     worker.run_stage(folder)
     # metrics stay: whether a training goes on with them is decided where it is (backends/resuming.py)
-    assert {p.name for p in folder.iterdir()} == {layout.STAGE, layout.RECORD, layout.COMPLETIONS, layout.METRICS}
+    assert {p.name for p in folder.iterdir()} == {
+            layout.STAGE, layout.RECORD, layout.COMPLETIONS, layout.METRICS, layout.WORKING,
+        }  # fmt: skip
 
 
 def test_an_evaluation_gets_the_checkpoint_of_its_training(runs, monkeypatch) -> None:

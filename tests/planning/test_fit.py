@@ -96,3 +96,30 @@ def test_only_numbers_of_ranks_that_divide_prompts_and_updates() -> None:
         4,
         6,
     ]
+
+
+def test_after_out_of_memory_the_batch_is_half_of_what_was_tried() -> None:
+    """The suite's own micro-batch says nothing of what a fit chose."""
+    from rlvr_bench.engine.care import smaller
+    from tests.fakes import planned
+
+    train = next(s.inputs for s in planned("random").stages if s.kind == "train")
+    card, settings = catalog.load_card("qwen2.5-1.5b"), catalog.load_suite("small").training
+    first = fit(card, settings, H100, 1, generation="transformers")
+    inputs = train.model_copy(update={"card": card, "settings": settings})
+    half = smaller(inputs, {"micro_batch": first.micro_batch, "sampling_batch": first.sampling_batch})
+    assert half == {"micro_batch": first.micro_batch // 2, "sampling_batch": first.sampling_batch // 2}
+    again = fit(card, settings.model_copy(update=half), H100, 1, generation="transformers", most=half["micro_batch"])
+    assert (again.micro_batch, again.sampling_batch) == (half["micro_batch"], half["sampling_batch"])
+    assert again.micro_batch * again.accumulation == first.micro_batch * first.accumulation
+
+
+def test_what_was_decided_already_is_tried_anyhow() -> None:
+    card = catalog.load_card("qwen2.5-7b")
+    found = fit(card, SETTINGS, A10, 1, generation="vllm", anyhow=True)
+    assert (found.ranks, found.micro_batch) == (1, 1) and 0 < found.vllm_share <= 0.95
+
+
+def test_factors_are_never_sharded() -> None:
+    settings = SETTINGS.model_copy(update={"lora": Lora(rank=16, alpha=32)})
+    assert fit(catalog.load_card("qwen2.5-1.5b"), settings, H100, 4, generation="vllm", ranks=4).sharding == "none"

@@ -4,7 +4,6 @@ It shows that our side hands over what is meant (prompts, seeds, stop strings, w
 back what comes. It says nothing about vLLM itself.
 """
 
-import os
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +66,7 @@ class LLM:
         import torch
 
         generator = self.generator if params.seed is None else torch.Generator().manual_seed(params.seed)
-        ends = set(params.stop_token_ids) or {int(os.environ["STAND_IN_EOS"])}
+        ends = set(params.stop_token_ids)  # and nothing else: what ends an answer has to be said
         ids, logps, past, new = [], [], None, torch.tensor([prompt])
         with torch.inference_mode():
             while len(ids) < params.max_tokens:
