@@ -23,10 +23,15 @@ def fitted(settings: TrainingSettings, fit: Fit | None) -> TrainingSettings:
 
 def ran(fit: Fit, ratios: Sequence[tuple[float, float, float]]) -> Ran:
     """Return what a record says of a fit; `ratios` are (min, mean, max) of the correction at each update."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     lows, means, highs = zip(*ratios, strict=True) if ratios else ((), (), ())
     correction = (min(lows), sum(means) / len(means), max(highs)) if ratios else None
     return Ran(
-        **{name: value for name, value in fit.model_dump().items() if name in Ran.model_fields}, correction=correction
+        **{name: value for name, value in fit.model_dump().items() if name in Ran.model_fields},
+        correction=correction,
+        gpu=gpu,
     )
 
 

@@ -46,9 +46,8 @@ def _findings(suite: "Suite", cards: "list[Card]", runs: Path) -> "list[Finding]
     found = [*health.libraries(), *health.gpus(here(), on_gpus)]
     if on_gpus:
         found += _fits(suite, cards)
-    found += _hub(suite, cards, runs)
-    download = sum(2.0 * card.parameters for card in cards if card.weights.source == "hub")
-    return [*found, *health.room(runs, download or None)]
+    of_hub, download = _hub(suite, cards, runs)
+    return [*found, *of_hub, *health.room(runs, download or None)]
 
 
 def _fits(suite: "Suite", cards: "list[Card]") -> "list[Finding]":
@@ -73,13 +72,14 @@ def _fits(suite: "Suite", cards: "list[Card]") -> "list[Finding]":
     return found
 
 
-def _hub(suite: "Suite", cards: "list[Card]", runs: Path) -> "list[Finding]":
-    """Check that models and data of a suite can be had: the hub, its token, each gate."""
-    from rlvr_bench.backends import pins
+def _hub(suite: "Suite", cards: "list[Card]", runs: Path) -> "tuple[list[Finding], float]":
+    """Check that models and data of a suite can be had: the hub, its token, each gate; and the bytes still to fetch."""
+    from rlvr_bench.backends import hub, pins
     from rlvr_bench.runs.health import Finding
+    from rlvr_bench.schema.card import HubWeights
 
     if all(card.weights.source != "hub" for card in cards) and all(p.source != "hub" for p in suite.problem_sets):
-        return [Finding("hub", "good", "nothing of this suite is on the hub")]
+        return [Finding("hub", "good", "nothing of this suite is on the hub")], 0.0
     found = [_token()]
     frozen = pins.freeze(suite, cards, pins.Book(runs))
     closed = pins.gates(frozen.cards)
@@ -89,7 +89,14 @@ def _hub(suite: "Suite", cards: "list[Card]", runs: Path) -> "list[Finding]":
     if not frozen.faults and not closed:
         said = f"{len(cards)} models and {len(suite.problem_sets)} sets of problems can be had"
         found.append(Finding("hub", "good", said + (f", {len(gated)} of them gated" if gated else "")))
-    return found
+    owed = 0.0
+    for card in frozen.cards:
+        weights = card.weights
+        if isinstance(weights, HubWeights):
+            names = list(weights.files)
+            if weights.commit is None or not hub.is_here("model", weights.repository, weights.commit, names):
+                owed += sum(file.size for file in weights.files.values()) or 2.0 * card.parameters
+    return found, owed
 
 
 def _token() -> "Finding":

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def plan_of(
         frozen.suite,
         signal,
         frozen.cards,
-        _environment(arms, chosen.device),
+        _environment(arms, chosen.device, lora=chosen.training.lora is not None),
         control=control,
         reference=reference,
         prompts=prompts,
@@ -153,8 +154,9 @@ def bring(planned: Planned, runs: Path, tell: Callable[[str], None]) -> None:
     planned.book.save()
 
 
-def _environment(arms: Sequence[Method], device: Device) -> Environment:
-    """Return this machine's environment, with the code of rewards that are not ours and not in the plan."""
+def _environment(arms: Sequence[Method], device: Device, *, lora: bool = False) -> Environment:
+    """Return this machine's environment, with the code of rewards that are not ours and not in the plan, and the
+    version of peft where `lora` is trained. Raises EnvironmentFaultError where that is not installed."""
     leaves = [leaf for arm in arms for leaf in arm.leaves() if leaf.name]
     files = {
         str(leaf.name): code
@@ -162,7 +164,14 @@ def _environment(arms: Sequence[Method], device: Device) -> Environment:
         if leaf.code and (code := plugins.local_code_digest(module_of(leaf.code, str(leaf.name))))
     }
     found = environment((str(leaf.name) for leaf in leaves if leaf.code is None), device)
-    return found.model_copy(update={"rewards": {**found.rewards, **files}})
+    versions = dict(found.versions)
+    if lora:
+        try:
+            versions["peft"] = version("peft")
+        except PackageNotFoundError as error:
+            hint = "pip install 'rlvr-bench[lora]'"
+            raise EnvironmentFaultError("the suite trains with lora, and peft is not installed", hint=hint) from error
+    return found.model_copy(update={"rewards": {**found.rewards, **files}, "versions": versions})
 
 
 def _refuse_tested(plan: Plan) -> None:

@@ -42,6 +42,9 @@ SETTINGS: dict[str, Setting] = {
     "generation": Setting("RLVR_BENCH_GENERATION", "auto", str, "vllm or transformers; auto: vLLM on a GPU, if there"),
     "ranks": Setting("RLVR_BENCH_RANKS", "", int, "processes of each training; by memory, where it is not set"),
     "gpu-memory": Setting("RLVR_BENCH_GPU_MEMORY", "80", float, "GB of a GPU of the cluster"),
+    "gpu-name": Setting(
+        "RLVR_BENCH_GPU_NAME", "", str, "GPUs of the cluster, where this machine has none: part of digests"
+    ),
     "gpus-per-node": Setting("RLVR_BENCH_GPUS_PER_NODE", "8", int, "GPUs of a node of the cluster"),
     "nodes-per-stage": Setting("RLVR_BENCH_NODES_PER_STAGE", "1", int, "nodes that one training may take"),
     "slurm-account": Setting("RLVR_BENCH_SLURM_ACCOUNT", "", str, "sbatch --account"),

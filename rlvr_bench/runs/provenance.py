@@ -58,15 +58,17 @@ def processor() -> str:
 
 @cache
 def accelerators() -> str:
-    """Return the names of this machine's GPUs with their driver, as its tool says; without importing torch."""
+    """Return the names of this machine's GPUs with their driver, as its tool says; without importing torch. Where there
+    is none, as on a login node, what the setting `gpu-name` says of the nodes that will be used."""
     words = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - words of our own
     except (OSError, subprocess.SubprocessError):
-        return "none seen"
+        return os.environ.get(GPU_NAME) or "none seen"
     return "; ".join(sorted({line.strip() for line in done.stdout.splitlines() if line.strip()})) or "none seen"
 
 
+GPU_NAME = "RLVR_BENCH_GPU_NAME"
 Generator = Literal["vllm", "transformers"]
 GENERATION = "RLVR_BENCH_GENERATION"
 
