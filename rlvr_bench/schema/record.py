@@ -100,9 +100,10 @@ class Definition(Frozen):
 
 
 class Ran(Frozen):
-    """How a training ran: what bounds memory and speed, and decides nothing but last bits. `ranks` processes, each
-    on one `gpu`, with `micro_batch` completions in a pass; `sharding` over them; what sampled; `correction`: the importance ratios between
-    what sampled and what is trained, min, mean and max over the run, where they are two programs."""
+    """How a training ran: what bounds memory and speed (docs/gpus.md says what else it decides). `ranks` processes,
+    each on one `gpu`, with `micro_batch` completions in a pass; `sharding` over them; what sampled; `correction`: the
+    importance ratios between what sampled and what is trained, min, mean and max over the run, where they are two
+    programs."""
 
     ranks: int = 1
     micro_batch: int

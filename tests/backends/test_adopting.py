@@ -68,6 +68,7 @@ def test_models_inside_the_folders_of_training_repositories_are_found(inside, tr
     assert locate(named).folder.resolve() == target.resolve()
 
 
+@pytest.mark.slow
 def test_several_parts_are_one_checkpoint(trained, tmp_path) -> None:
     model = load_model(catalog.load_card(MODEL), trained)
     parts = tmp_path / "parts"
@@ -82,6 +83,7 @@ def test_several_parts_are_one_checkpoint(trained, tmp_path) -> None:
         locate(parts)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_added_to_the_cards_model(tmp_path) -> None:
     peft = pytest.importorskip("peft")
     import torch

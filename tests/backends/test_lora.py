@@ -17,6 +17,7 @@ pytest.importorskip("peft")
 SETTINGS = {"steps": 2, "prompts_per_step": 4, "group_size": 4, "updates_per_step": 2, "learning_rate": 1e-2}
 
 
+@pytest.mark.slow
 def test_factors_are_trained_and_whole_weights_saved(tmp_path: Path) -> None:
     inputs = small("random", **SETTINGS, lora=Lora(rank=4, alpha=8))
     for name in ("kept", "bare"):

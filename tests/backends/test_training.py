@@ -196,6 +196,7 @@ def test_every_method_trains_and_replays_bit_for_bit(name, tmp_path: Path) -> No
         assert len(found.problem_ids) == 1
 
 
+@pytest.mark.slow
 def test_only_wrong_labels_are_rewarded(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
