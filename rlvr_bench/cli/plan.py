@@ -105,7 +105,9 @@ def show_plan(planned: "Planned", console: "Console", runs: Path) -> None:
         ("models", f"{len(made.cards)} in {len(lineages)} lineages: {', '.join(c.name for c in made.cards)}"),
         (
             "changes",
-            preset + (", ".join(changed) or "none: the suite's training settings"),
+            "nothing is trained"
+            if method.imported
+            else preset + (", ".join(changed) or "none: the suite's training settings"),
         ),
         (
             "trains on",
@@ -116,7 +118,7 @@ def show_plan(planned: "Planned", console: "Console", runs: Path) -> None:
     ]
     if made.prompts:
         lines.append(("prompts", "the untouched models also under " + ", ".join(p.name for p in made.prompts)))
-    if suite.evaluate_at:
+    if suite.evaluate_at and not method.imported:
         lines.append(("curve", f"also after step {', '.join(map(str, suite.evaluate_at))} of {suite.training.steps}"))
     for label in made.unreplayable:
         lines.append(("beware", f"reward {label} does not replay: it gave other values for the same rollouts"))
