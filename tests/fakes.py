@@ -129,6 +129,7 @@ class FakeExecutor:
     interrupt_after: int | None = None
     capacity: int = 2
     detaches: bool = False
+    far: bool = False
     found: list[Path] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)
     ran: list[str] = field(default_factory=list)
@@ -149,6 +150,9 @@ class FakeExecutor:
 
     def gpus(self, folder: Path) -> int:
         return 1
+
+    def said(self, folder: Path) -> str:
+        return ""
 
     def submit(self, folder: Path) -> None:
         assert (folder / layout.STAGE).is_file()

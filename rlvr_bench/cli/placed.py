@@ -3,13 +3,20 @@
 import os
 
 from rlvr_bench.backends.placing import wanted_ranks
+from rlvr_bench.engine.elsewhere import GPU_MEMORY, GPUS_PER_NODE, MOST_NODES, number
 from rlvr_bench.engine.gpus import fit_on
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.planning.fit import Gpu
 from rlvr_bench.runs.machine import Device, visible
+from rlvr_bench.runs.provenance import GPU_NAME
 from rlvr_bench.schema.plan import Plan, TrainInputs
 
-ASSUMED = Device("0", "GPU of 80 GB", 80e9, "")
+
+def of_cluster() -> tuple[Device, int]:
+    """Return the kind of GPU that the settings say a cluster has, and how many of them one training may take."""
+    gigabytes = number(GPU_MEMORY, 80)
+    count = int(number(GPUS_PER_NODE, 8) * number(MOST_NODES, 1))
+    return Device("0", os.environ.get(GPU_NAME) or f"GPU of {gigabytes:g} GB", gigabytes * 1e9, ""), count
 
 
 def here() -> tuple[Device, ...]:
@@ -23,9 +30,10 @@ def fits(made: Plan) -> list[tuple[str, str]]:
         return []
     found = here()
     if not found:
-        lines = [("GPU", f"none is seen here; on {ASSUMED.memory / 1e9:.0f} GB, up to 8 of them:")]
+        kind, count = of_cluster()
+        lines = [("GPU", f"none is seen here; by the settings gpu-memory and gpus-per-node, on up to {count}:")]
         try:
-            return [*lines, *fits_on(made, ASSUMED, 8)]
+            return [*lines, *fits_on(made, kind, count)]
         except EnvironmentFaultError as fault:
             return [*lines, ("beware", f"{fault.message} ({fault.hint})")]
     kinds = {(device.name, device.memory) for device in found}
@@ -39,14 +47,15 @@ def fits(made: Plan) -> list[tuple[str, str]]:
         return [*lines, ("missing", f"{fault.message} ({fault.hint})")]
 
 
-def fit_fault(made: Plan) -> EnvironmentFaultError | None:
-    """Return the error of a training that does not fit on the GPUs of this machine; None where all do, or none is seen:
-    then the stages may run elsewhere."""
-    found = here()
-    if made.suite.device != "cuda" or not found:
+def fit_fault(made: Plan, executor: str) -> EnvironmentFaultError | None:
+    """Return the error of a training that does not fit: on the GPUs of this machine, or on those that the settings say
+    an executor elsewhere has; None where all do."""
+    if made.suite.device != "cuda":
         return None
+    found = here()
+    kind, count = (_smallest(found), len(found)) if executor == "local" and found else of_cluster()
     try:
-        fits_on(made, _smallest(found), len(found))
+        fits_on(made, kind, count)
     except EnvironmentFaultError as fault:
         return fault
     return None

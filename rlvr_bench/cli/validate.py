@@ -140,7 +140,7 @@ def validate(
     bring(planned, runs, lambda text: None if quiet or json else output.aside().print(text, soft_wrap=True))
     if plan.suite.device == "cuda" and executor == "local":
         where_stages_run = GpuExecutor
-    if executor == "local" and (big := fit_fault(plan)):
+    if big := fit_fault(plan, executor):
         raise big
     try:
         where = where_stages_run(log=folder.path / "server.log", capacity=workers)

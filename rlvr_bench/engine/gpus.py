@@ -73,6 +73,7 @@ class GpuExecutor:
     """Runs stage folders in fresh interpreters, each seeing its own GPUs alone."""
 
     detaches = False
+    far = False
 
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
         self.devices = list(visible(os.environ.get("CUDA_VISIBLE_DEVICES")))
@@ -141,6 +142,10 @@ class GpuExecutor:
         self._free.sort(key=self.devices.index)
         self._begin()
         return found
+
+    def said(self, folder: Path) -> str:  # noqa: ARG002
+        """Return nothing: the stage's own log says it."""
+        return ""
 
     def stop(self, folder: Path) -> None:
         """Kill one stage with all that it started; the next poll returns it."""

@@ -45,6 +45,7 @@ class LocalExecutor:
     """Runs stage folders in forked processes, at most `capacity` at once."""
 
     detaches = False
+    far = False
 
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
         self.capacity = capacity or cores()
@@ -110,6 +111,10 @@ class LocalExecutor:
                 found.append((folder, process.exitcode or 0))
                 del self._running[folder]
         return found
+
+    def said(self, folder: Path) -> str:  # noqa: ARG002
+        """Return nothing: the stage's own log says it."""
+        return ""
 
     def stop(self, folder: Path) -> None:
         """Kill one stage; the next poll returns it."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_bench.engine.elsewhere import command, gpus_of, passed, variables
-from rlvr_bench.engine.runner import LOST
+from rlvr_bench.engine.executor import LOST
 from rlvr_bench.engine.worker import END_WITH_PARENT
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout
@@ -26,7 +26,7 @@ NOT_SHARED = -2
 KILLED = -9
 
 
-def work(folder: str, words: list[str], env: dict[str, str]) -> int:
+def work(folder: str, words: list[str], env: dict[str, str], cwd: str) -> int:
     """Do one stage in a process of its own and return its exit code: what runs on a node."""
     import os
     import signal
@@ -37,7 +37,13 @@ def work(folder: str, words: list[str], env: dict[str, str]) -> int:
         return NOT_SHARED
     with open(os.path.join(folder, "log.txt"), "ab") as log:  # noqa: PTH118, PTH123
         process = subprocess.Popen(  # noqa: S603 - our own worker
-            words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **env}, start_new_session=True
+            words,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **env},
+            cwd=cwd if os.path.isdir(cwd) else None,  # noqa: PTH112
+            start_new_session=True,
         )
         try:
             while process.poll() is None:
@@ -85,6 +91,7 @@ class RayExecutor:
     """Runs stage folders as Ray tasks; at most `capacity` at once, Ray holds them until there is room."""
 
     detaches = False
+    far = True
 
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
         self.capacity = capacity or 1_000
@@ -94,6 +101,8 @@ class RayExecutor:
         self._widths: dict[Path, int] = {}
         self._stopped: set[Path] = set()
         self._marks: dict[Path, str] = {}
+        self._said: dict[Path, str] = {}
+        self._seen: set[tuple[float, float]] = set()
         self._busy: set[Path] = set()
 
     def start(self) -> None:
@@ -138,6 +147,12 @@ class RayExecutor:
             for node in nodes:
                 try:
                     good = ray.get(asked[node["NodeID"]], timeout=LOOK_SECONDS)
+                except ray.exceptions.RayTaskError as error:
+                    name = node.get("NodeManagerHostname") or node["NodeID"][:8]
+                    raise EnvironmentFaultError(
+                        f"a task breaks on node {name}: {error.cause}",
+                        hint="the same Python and packages on every node",
+                    ) from error
                 except (ray.exceptions.RayError, TimeoutError):
                     good = False
                 if not good:
@@ -161,17 +176,20 @@ class RayExecutor:
         self._widths[folder] = gpus
         self._feasible(folder, gpus)
         self._marks[folder] = _mark(folder)
+        self._busy.discard(folder)
         env = {**passed(), **variables(gpus), END_WITH_PARENT: "1"}
         remote = self._ray.remote(work).options(num_cpus=1, num_gpus=gpus, max_retries=0)
-        self._refs[remote.remote(str(folder.absolute()), command(folder), env)] = folder
+        self._refs[remote.remote(str(folder.absolute()), command(folder), env, str(Path.cwd()))] = folder
 
     def _feasible(self, folder: Path, gpus: int) -> None:
-        most = [(node["Resources"].get("GPU", 0), node["Resources"].get("CPU", 0)) for node in self._nodes()]
-        if any(have >= gpus and cores >= 1 for have, cores in most):
+        """Refuse what no node that was ever seen could hold; one that died may come back, or another like it."""
+        now = [(node["Resources"].get("GPU", 0), node["Resources"].get("CPU", 0)) for node in self._nodes()]
+        self._seen |= set(now)
+        if any(have >= gpus and cores >= 1 for have, cores in self._seen):
             return
         raise EnvironmentFaultError(
-            f"no node of the Ray cluster has {gpus} GPUs and a core free for a stage: the largest has "
-            f"{max((have for have, _ in most), default=0):g} GPUs",
+            f"no node of the Ray cluster has {gpus} GPUs and a core for a stage: the largest has "
+            f"{max((have for have, _ in self._seen), default=0):g} GPUs",
             where=str(folder),
             hint="add a node (ray start --address ...), or --models without the ones that are too large",
         )
@@ -191,6 +209,8 @@ class RayExecutor:
             folder = self._refs.pop(ref)
             try:
                 code = ray.get(ref)
+            except ray.exceptions.RayTaskError as error:  # our own task broke there: no node was lost
+                code, self._said[folder] = 1, f"{type(error.cause).__name__}: {error.cause}"
             except (ray.exceptions.RayError, SystemExit):
                 code = LOST
             if folder in self._stopped:
@@ -214,6 +234,10 @@ class RayExecutor:
     def gpus(self, folder: Path) -> int:
         """Return how many GPUs a stage has; 1 on a CPU."""
         return max(1, self._widths.get(folder, 1))
+
+    def said(self, folder: Path) -> str:
+        """Return what a node said of a task that broke."""
+        return self._said.pop(folder, "")
 
     def stop(self, folder: Path) -> None:
         """Stop one stage; the next poll returns it."""

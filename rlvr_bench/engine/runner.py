@@ -6,62 +6,27 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rlvr_bench.engine import pace
 from rlvr_bench.engine.care import TAKEN, Care, Watchdog, check_room, disk_is_full, no_room, read_adapted, smaller
+from rlvr_bench.engine.endings import MOST_LOST, failed, late, paid, unsaid
+from rlvr_bench.engine.executor import LOST, Executor
 from rlvr_bench.errors import BudgetError, EnvironmentFaultError, InterruptedRunError
 from rlvr_bench.runs import layout, store
 from rlvr_bench.runs.invocations import note_invocation
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.runs.lock import locked
 from rlvr_bench.schema.plan import Plan, Stage
-from rlvr_bench.schema.record import Failure, Record, Timing
+from rlvr_bench.schema.record import Failure, Record
 
 POLL_SECONDS = 0.25
-LOST = 1_000_001
-"""In place of an exit code: the stage did nothing wrong and is owed again."""
-MOST_LOST = 20
-"""A stage that is taken away so often has no room where it is put."""
-
-
-class Executor(Protocol):
-    """Where stages run. A stage is a folder; the executor knows nothing else."""
-
-    capacity: int
-    detaches: bool
-    """Whether what runs goes on without the runner: it is then left alone where the runner is interrupted."""
-
-    def start(self) -> None:
-        """Get ready; called once, only where there is work."""
-
-    def attached(self) -> list[Path]:
-        """Return the folders whose stages run already, started by an earlier runner; called once, after `start`."""
-
-    def submit(self, folder: Path) -> None:
-        """Start the stage of a folder."""
-
-    def poll(self, timeout: float) -> list[tuple[Path, int]]:
-        """Return the folders whose stage ended, with exit codes, waiting up to `timeout` seconds.
-
-        The code is LOST where the machine took the stage away: preempted, out of time, a node that failed.
-        """
-
-    def waiting(self) -> set[Path]:
-        """Return the folders that were submitted and do not run yet: no time limit counts for them."""
-
-    def gpus(self, folder: Path) -> int:
-        """Return how many GPUs a stage has; 1 on a CPU."""
-
-    def stop(self, folder: Path) -> None:
-        """Stop one stage at once; the next poll returns it."""
-
-    def cancel(self) -> None:
-        """Stop everything that runs."""
+FAILED = 3
+"""A worker's exit code where its record is a failure."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +53,7 @@ class _State:
     ending: Literal["", "interrupted", "budget"] = ""
     attempts: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
+    withdrawn: set[Path] = field(default_factory=set)
     stopped: dict[Path, str] = field(default_factory=dict)
 
 
@@ -126,21 +92,30 @@ def run_plan(
             store.append_event(run, {"event": kind, "stage": stage.id, **more})
             on_event(event)
 
-        kept = _kept(plan, run)
+        kept, told = _kept(plan, run), _told(run)
+        attached: list[Path] = []
+        if executor.detaches and len(kept) < len(plan.stages):
+            executor.start()
+            attached = executor.attached()
+        busy = set(attached)
         for stage in plan.stages:
-            if stage.id in kept:
+            if stage.id in kept and stage.id not in told:  # it ended while no runner looked
+                _close(state, run, runs, stage, kept[stage.id], paid(kept[stage.id]), tell)
+            elif stage.id in kept:
                 state.done.add(stage.id)
                 tell("kept", stage, kept[stage.id])
-            elif not _adopted(state, run, runs, stage, tell):
+            elif run.stage(stage.id) in busy or not _adopted(state, run, runs, stage, tell):
                 state.owed.append(stage)
         try:
             with _interruptible(state, on_notice, at_once=executor.detaches):
-                if state.owed:
+                if state.owed and not executor.detaches:
                     executor.start()
-                    _attach(state, run, executor, tell)
+                _attach(state, run, executor, attached, tell)
                 while (state.owed and not state.ending) or state.running:
                     _mind_the_budget(state, on_notice)
-                    if not state.ending:
+                    if state.ending:
+                        _withdraw(state, executor)
+                    else:
                         _fill(state, run, runs, executor, tell)
                     state.watchdog.hold(executor.waiting())
                     for folder, why in state.watchdog.stuck():
@@ -148,7 +123,7 @@ def run_plan(
                             state.stopped[folder] = why
                             executor.stop(folder)
                     for folder, code in executor.poll(POLL_SECONDS):
-                        _collect(state, run, runs, folder, code, tell)
+                        _collect(state, run, runs, executor, folder, code, tell)
                     held.beat()
                     on_tick()
         except KeyboardInterrupt:
@@ -156,7 +131,10 @@ def run_plan(
                 executor.cancel()
             state.ending = "interrupted"
         except BaseException as error:
-            executor.cancel()
+            if not (
+                executor.detaches and isinstance(error, EnvironmentFaultError)
+            ):  # what runs there has no part in it
+                executor.cancel()
             if disk_is_full(error):
                 raise no_room(run.path) from error
             raise
@@ -193,10 +171,10 @@ def _adopted(state: _State, run: RunFolder, runs: Path, stage: Stage, tell: Tell
     return True
 
 
-def _attach(state: _State, run: RunFolder, executor: Executor, tell: Tell) -> None:
+def _attach(state: _State, run: RunFolder, executor: Executor, attached: Sequence[Path], tell: Tell) -> None:
     """Take over the stages that an earlier runner started and that still run; others of the executor are stopped."""
     owed = {run.stage(stage.id): stage for stage in state.owed}
-    for folder in executor.attached():
+    for folder in attached:
         stage = owed.get(folder)
         if stage is None:
             executor.stop(folder)
@@ -232,61 +210,83 @@ def _fill(state: _State, run: RunFolder, runs: Path, executor: Executor, tell: T
             tell("started", stage)
 
 
+def _withdraw(state: _State, executor: Executor) -> None:
+    """Take back what was handed out and does not run yet, where the run ends: it is owed as if it had never been."""
+    for folder in executor.waiting() & set(state.running):
+        if folder not in state.withdrawn:
+            state.withdrawn.add(folder)
+            executor.stop(folder)
+
+
+def _told(run: RunFolder) -> set[str]:
+    """Return the stages whose end the journal tells."""
+    return {
+        e["stage"] for e in store.read_events(run) if e.get("event") in ("finished", "cached", "kept") and "stage" in e
+    }
+
+
+def _close(
+    state: _State, run: RunFolder, runs: Path, stage: Stage, record: Record, cost: dict[str, Any], tell: Tell
+) -> None:
+    """Count a stage with a good record as done: share it, learn from its time, write down what it cost."""
+    shutil.rmtree(run.stage(stage.id) / layout.TRAINER, ignore_errors=True)
+    store.publish(run, stage, runs)
+    if not (record.training and record.training.resumed):  # the rest of a training says nothing of a whole one
+        pace.note(runs, stage, state.plan.environment.device, cost["seconds"])
+    state.done.add(stage.id)
+    timing = record.timing
+    more = {"wall": timing.wall_seconds, "cpu": timing.cpu_seconds, "memory": timing.peak_memory_bytes}
+    tell("finished", stage, record, **cost, **more)
+
+
 def _refused(state: _State, folder: Path, stage: Stage, error: EnvironmentFaultError, tell: Tell) -> None:
     """Write down that a stage could not be placed."""
-    record = _failed(stage, Failure(kind="environment", message=error.message, hint=error.hint))
+    record = failed(stage, Failure(kind="environment", message=error.message, hint=error.hint))
     store.write_model(folder / layout.RECORD, record)
     state.failed.add(stage.id)
     tell("failed", stage, record)
 
 
-def _failed(stage: Stage, failure: Failure) -> Record:
-    nothing = Timing(wall_seconds=0, cpu_seconds=0, peak_memory_bytes=0)
-    return Record(digest=stage.digest, kind=stage.kind, failure=failure, timing=nothing)
-
-
-def _collect(state: _State, run: RunFolder, runs: Path, folder: Path, code: int, tell: Tell) -> None:
+def _collect(
+    state: _State, run: RunFolder, runs: Path, executor: Executor, folder: Path, code: int, tell: Tell
+) -> None:
     """Take a finished stage's record; a process that left none was killed, by us where it was stuck."""
     stage = state.running.pop(folder, None)
     if stage is None:  # stopped when it was found running for nobody
         return
     width, seconds = state.watchdog.ended(folder)
+    cost = {"seconds": seconds, "gpus": width}
     state.spent += seconds * width
-    state.attempts[stage.id] += 1
     why = state.stopped.pop(folder, None)
     record = store.read_record(run, stage)
+    if record is None and executor.far and code in (0, FAILED):
+        record = late(run, stage)
+        code = LOST if record is None else code
+    if record is None and folder in state.withdrawn:
+        state.owed.append(stage)
+        return
     if record is None and code in (LOST, TAKEN) and why is None and not state.ending:
-        state.lost[stage.id] += 1
+        state.lost[stage.id] += code == LOST  # whoever works on it may take as long as it takes
         if state.lost[stage.id] <= MOST_LOST:
-            state.attempts[stage.id] -= 1
             state.owed.insert(0, stage)
-            tell("lost", stage, seconds=seconds, gpus=width)
+            tell("lost", stage, **cost)
             return
+    state.attempts[stage.id] += 1
     if record is None:
-        failure = Failure(kind="killed", message=f"the stage's process ended without a record (exit code {code})")
-        if why is not None:
-            failure = Failure(kind="timeout", message=f"stopped: it {why}", hint="see its log.txt; --retry tries again")
-        record = _failed(stage, failure)
+        record = failed(stage, unsaid(folder, code, why, executor.said(folder)))
         store.write_model(folder / layout.RECORD, record)
     if record.failure is not None:
         if record.failure.kind == "disk-full":  # the others would fail in the same way
-            tell("failed", stage, record, seconds=seconds, gpus=width)
+            tell("failed", stage, record, **cost)
             raise no_room(run.path)
         if not state.ending and _again(state, folder, stage, record.failure):
             state.owed.insert(0, stage)
-            tell("retried", stage, record, seconds=seconds, gpus=width, failure=record.failure.kind)
+            tell("retried", stage, record, failure=record.failure.kind, **cost)
             return
         state.failed.add(stage.id)
-        tell("failed", stage, record, seconds=seconds, gpus=width)
+        tell("failed", stage, record, **cost)
         return
-    shutil.rmtree(folder / layout.TRAINER, ignore_errors=True)
-    store.publish(run, stage, runs)
-    if not (record.training and record.training.resumed):  # the rest of a training says nothing of a whole one
-        pace.note(runs, stage, state.plan.environment.device, seconds)
-    state.done.add(stage.id)
-    timing = record.timing
-    paid = {"wall": timing.wall_seconds, "cpu": timing.cpu_seconds, "memory": timing.peak_memory_bytes}
-    tell("finished", stage, record, seconds=seconds, gpus=width, **paid)
+    _close(state, run, runs, stage, record, cost, tell)
 
 
 def _again(state: _State, folder: Path, stage: Stage, failure: Failure) -> bool:

@@ -12,15 +12,16 @@ import re
 import secrets
 import shlex
 import shutil
-import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from rlvr_bench.engine.elsewhere import GPUS_PER_NODE, command, gpus_of, number, variables
-from rlvr_bench.engine.runner import LOST
-from rlvr_bench.errors import EnvironmentFaultError, UsageError
+from rlvr_bench.engine.elsewhere import command, gpus_of, number, variables
+from rlvr_bench.engine.executor import LOST
+from rlvr_bench.engine.sbatch import PATIENCE, AwayError, FullError, nodes_of, options, patiently, slurm
+from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs.layout import RunFolder
 from rlvr_bench.runs.store import write_text
 
@@ -36,10 +37,9 @@ PENDING = {
     "RESV_DEL_HOLD",
     "SPECIAL_EXIT",
 }
-AWAY = ("Unable to contact", "Socket timed out", "Connection refused", "Zero Bytes", "not responding", "communication")
-"""What Slurm's commands say while its controller is away: asked again later."""
-PATIENCE = 600.0
-"""Seconds that a submission waits for a controller that is away."""
+FULL_SECONDS = 60.0
+NEVER = ("BadConstraints", "DependencyNeverSatisfied", "launch failed requeued held", "InvalidAccount", "InvalidQOS")
+"""Reasons of jobs that will not start however long they wait."""
 MOST_AT_ONCE = 1_000
 KILLED = -9
 PORT = 29_500
@@ -63,17 +63,22 @@ class SlurmExecutor:
     """Runs stage folders as array jobs; at most `capacity` at once, which Slurm holds to as well."""
 
     detaches = True
+    far = True
 
     def __init__(self, *, log: Path, capacity: int | None = None) -> None:
-        self.capacity = capacity or int(number("RLVR_BENCH_SLURM_JOBS", MOST_AT_ONCE))
+        self.capacity = max(1, capacity or int(number("RLVR_BENCH_SLURM_JOBS", MOST_AT_ONCE)))
         self.every = number("RLVR_BENCH_SLURM_POLL", 10.0)
+        self.run = log.parent
         self.home = RunFolder(log.parent.absolute()).slurm
         self._arrays: dict[str, _Array] = {}
         self._where: dict[Path, tuple[str, int]] = {}
         self._owed: dict[int, list[Path]] = {}
         self._widths: dict[Path, int] = {}
         self._stopped: set[Path] = set()
-        self._asked = float("-inf")
+        self._said: dict[Path, str] = {}
+        self._dropped: list[Path] = []
+        self._asked = self._answered = float("-inf")
+        self._held_until = float("-inf")
 
     def __str__(self) -> str:
         names = ",".join(array.name for array in self._arrays.values() if array.live)
@@ -87,7 +92,7 @@ class SlurmExecutor:
                     f"{tool} is not here: this is no machine that submits to Slurm",
                     hint="run on a login node, or --executor local",
                 )
-        config = _slurm("scontrol", "show", "config").stdout
+        config = patiently("scontrol", "show", "config").stdout
         found = re.search(r"MaxArraySize\s*=\s*(\d+)", config)
         self.largest = max(1, int(found.group(1)) - 1) if found else MOST_AT_ONCE
         self.home.mkdir(parents=True, exist_ok=True)
@@ -95,16 +100,16 @@ class SlurmExecutor:
     def attached(self) -> list[Path]:
         """Return the folders whose jobs an earlier runner submitted and that still wait or run."""
         arrays = [array for path in sorted(self.home.glob("*.json")) if (array := _read(path))]
-        live = self._live([array.name for array in arrays])
+        live = self._live([array.name for array in arrays], patiently)
         for array in arrays:
             tasks = live.get(array.name, {})
             if not tasks:
                 self._forget(array.name)
                 continue
-            array.job, array.live = next(iter(tasks.values()))[0], {i: state for i, (_, state) in tasks.items()}
+            array.job, array.live = next(iter(tasks.values()))[0], {i: state for i, (_, state, _) in tasks.items()}
             self._arrays[array.name] = array
             for i in array.live:
-                folder = Path(array.folders[i])
+                folder = self.run / array.folders[i]
                 self._where[folder], self._widths[folder] = (array.name, i), array.gpus
         return list(self._where)
 
@@ -115,8 +120,15 @@ class SlurmExecutor:
         self._owed.setdefault(gpus, []).append(folder)
 
     def poll(self, timeout: float) -> list[tuple[Path, int]]:
-        """Submit what is kept; ask Slurm, at most every `every` seconds, and return the folders whose jobs ended."""
-        self._flush()
+        """Submit what is kept; ask Slurm, at most every `every` seconds, and return the folders whose jobs ended.
+
+        Raises EnvironmentFaultError where it refuses a job, or does not answer for a long time.
+        """
+        if self._dropped:
+            dropped, self._dropped = self._dropped, []
+            return [(folder, KILLED) for folder in dropped]
+        if time.monotonic() >= self._held_until:
+            self._flush()
         wait = self._asked + self.every - time.monotonic()
         if wait > 0 or not self._where:
             time.sleep(min(timeout, max(wait, 0.05)))
@@ -125,31 +137,52 @@ class SlurmExecutor:
         self._asked = time.monotonic()
         names = [array.name for array in self._arrays.values() if array.live]
         try:
-            live = self._live(names)
-        except _AwayError:
+            live = self._live(names, slurm)
+        except (AwayError, EnvironmentFaultError) as error:  # munge restarts, the controller moves: jobs go on
+            if self._answered > 0 and time.monotonic() - self._answered > PATIENCE:
+                raise EnvironmentFaultError(
+                    f"Slurm has not answered for {PATIENCE / 60:.0f} minutes: {error}",
+                    hint="its jobs go on; the same command finds them",
+                ) from error
             return []
-        found: list[tuple[Path, int]] = []
-        for name in names:
-            array, tasks = self._arrays[name], live.get(name, {})
-            gone = [i for i in array.live if i not in tasks]
-            array.live = {i: state for i, (_, state) in tasks.items() if i in array.live}
-            codes, back = self._codes(array, gone) if gone else ({}, {})
-            array.live |= back
-            for i in (i for i in gone if i not in back):
-                folder = Path(array.folders[i])
-                self._where.pop(folder, None)
-                code = KILLED if folder in self._stopped else codes.get(i, LOST)
-                self._stopped.discard(folder)
-                found.append((folder, code))
-            if not array.live:
-                self._forget(name)
+        self._answered = time.monotonic()
+        return [pair for name in names for pair in self._ended(self._arrays[name], live.get(name, {}))]
+
+    def _ended(self, array: _Array, tasks: dict[int, tuple[str, str, str]]) -> list[tuple[Path, int]]:
+        """Return what ended of one array, of which `tasks` are in the queue."""
+        gone = [i for i in array.live if i not in tasks]
+        array.live = {i: state for i, (_, state, _) in tasks.items() if i in array.live}
+        for i, (_, state, reason) in tasks.items():
+            folder = self.run / array.folders[i]
+            if state in PENDING and any(word in reason for word in NEVER):
+                self._said[folder] = f"Slurm will never start it: {reason}"
+                self._stopped.add(folder)
+            if folder in self._stopped and i in array.live:  # one scancel may have been lost
+                self._scancel(f"{array.job}_{i}")
+        codes, back = self._codes(array, gone) if gone else ({}, {})
+        array.live |= back
+        found = []
+        for i in (i for i in gone if i not in back):
+            folder = self.run / array.folders[i]
+            self._where.pop(folder, None)
+            code = KILLED if folder in self._stopped else codes.get(i, LOST)
+            self._stopped.discard(folder)
+            if code not in (0, LOST) and folder not in self._said:
+                self._said[folder] = _tail(self.home / f"{array.name}-{i}.out")
+            found.append((folder, code))
+        if not array.live:
+            self._forget(array.name)
         return found
+
+    def said(self, folder: Path) -> str:
+        """Return what Slurm, or the shell before the worker, said of a stage."""
+        return self._said.pop(folder, "")
 
     def waiting(self) -> set[Path]:
         """Return the folders whose jobs are not running yet."""
         kept = {folder for folders in self._owed.values() for folder in folders}
         queued = {
-            Path(array.folders[i])
+            self.run / array.folders[i]
             for array in self._arrays.values()
             for i, state in array.live.items()
             if state in PENDING
@@ -165,51 +198,79 @@ class SlurmExecutor:
         if folder in self._where:
             name, i = self._where[folder]
             self._stopped.add(folder)
-            with contextlib.suppress(EnvironmentFaultError, _AwayError):
-                _slurm("scancel", f"{self._arrays[name].job}_{i}")
+            self._scancel(f"{self._arrays[name].job}_{i}")
+        for folders in self._owed.values():
+            if folder in folders:  # never submitted: the next poll says that it ended
+                folders.remove(folder)
+                self._dropped.append(folder)
+
+    def _scancel(self, *what: str) -> None:
+        with contextlib.suppress(EnvironmentFaultError, AwayError):
+            slurm("scancel", *what)
 
     def cancel(self) -> None:
         """Cancel every job of the run; they are owed again."""
         self._owed.clear()
         names = [array.name for array in self._arrays.values() if array.live]
         if names:
-            with contextlib.suppress(EnvironmentFaultError, _AwayError):
-                _slurm("scancel", f"--name={','.join(names)}")
+            self._scancel(f"--name={','.join(names)}")
         self._where.clear()
 
     def _flush(self) -> None:
+        """Submit what is kept; what Slurm has no room for now stays, and is tried again later."""
         for gpus, folders in list(self._owed.items()):
-            for start in range(0, len(folders), self.largest):
-                self._submit_array(folders[start : start + self.largest], gpus)
+            while folders:
+                try:
+                    self._submit_array(folders[: self.largest], gpus)
+                except FullError:
+                    self._held_until = time.monotonic() + FULL_SECONDS
+                    return
+                del folders[: self.largest]
             del self._owed[gpus]
 
     def _submit_array(self, folders: Sequence[Path], gpus: int) -> None:
         run = hashlib.sha256(str(self.home).encode()).hexdigest()[:6]
-        array = _Array(f"rlvr-{run}-{secrets.token_hex(4)}", [str(folder) for folder in folders], gpus)
+        inside = [os.path.relpath(folder, self.run) for folder in folders]
+        array = _Array(f"rlvr-{run}-{secrets.token_hex(4)}", inside, gpus)
         body = {"name": array.name, "folders": array.folders, "gpus": gpus}
         write_text(self.home / f"{array.name}.json", json.dumps(body) + "\n")
-        write_text(self.home / f"{array.name}.list", "".join(f"{folder}\n" for folder in array.folders))
+        write_text(self.home / f"{array.name}.list", "".join(f"{folder.absolute()}\n" for folder in folders))
         write_text(self.home / f"{array.name}.sh", self._script(array))
-        words = ["sbatch", "--parsable", "--export=ALL", f"--job-name={array.name}", f"--chdir={self.home}"]
+        # jobs work where this process does: what the user named relative to it is found
+        words = ["sbatch", "--parsable", "--export=ALL", f"--job-name={array.name}", f"--chdir={Path.cwd()}"]
         words += [f"--array=0-{len(folders) - 1}%{self.capacity}", f"--output={self.home}/{array.name}-%a.out"]
         words += [*options(gpus), str(self.home / f"{array.name}.sh")]
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                array.job = _slurm(*words).stdout.strip().split(";")[0]
-                break
-            except _AwayError as error:
-                if time.monotonic() > deadline:
-                    raise EnvironmentFaultError("Slurm's controller does not answer", where=str(error)) from error
-                time.sleep(min(5.0, self.every))
+        try:
+            array.job = self._accepted(array, words)
+        except EnvironmentFaultError:
+            self._forget(array.name)
+            raise
+        except FullError:
+            self._forget(array.name)
+            raise
         array.live = dict.fromkeys(range(len(folders)), "PENDING")
         self._arrays[array.name] = array
         for i, folder in enumerate(folders):
             self._where[folder] = (array.name, i)
 
+    def _accepted(self, array: _Array, words: Sequence[str]) -> str:
+        """Return the number of an array's job. An sbatch without an answer may have been accepted: its name tells."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return slurm(*words).stdout.strip().split(";")[0]
+            except AwayError as error:
+                if time.monotonic() > deadline:
+                    raise EnvironmentFaultError("Slurm's controller does not answer", where=str(error)) from error
+            time.sleep(min(5.0, self.every))
+            with contextlib.suppress(AwayError, EnvironmentFaultError):
+                there = self._live([array.name], slurm).get(array.name)
+                if there:
+                    return next(iter(there.values()))[0]
+
     def _script(self, array: _Array) -> str:
         """Return the batch script: what the settings put first, the worker's variables, and the worker."""
-        lines = ["#!/bin/bash", "set -u", *_lines("RLVR_BENCH_SLURM_SETUP")]
+        lines = ["#!/bin/bash", os.environ.get("RLVR_BENCH_SLURM_SETUP") or "", "set -u"]
         lines += [f"export {name}={shlex.quote(value)}" for name, value in variables(array.gpus).items()]
         lines += [f'folder=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {shlex.quote(str(self.home))}/{array.name}.list)']
         if nodes_of(array.gpus) > 1:
@@ -221,26 +282,26 @@ class SlurmExecutor:
         python = " ".join(map(shlex.quote, command(Path())[:-1]))
         return "\n".join([*lines, f'exec {python} "$folder" >> "$folder/log.txt" 2>&1']) + "\n"
 
-    def _live(self, names: Sequence[str]) -> dict[str, dict[int, tuple[str, str]]]:
-        """Return, by array and task, the job id and state of what waits or runs."""
-        found: dict[str, dict[int, tuple[str, str]]] = {}
+    def _live(self, names: Sequence[str], ask: Callable[..., Any]) -> dict[str, dict[int, tuple[str, str, str]]]:
+        """Return, by array and task, the job id, state and reason of what waits or runs."""
+        found: dict[str, dict[int, tuple[str, str, str]]] = {}
         if not names:
             return found
-        out = _slurm("squeue", "--me", "-h", "-r", "-o", "%j %F %K %T", f"--name={','.join(names)}").stdout
+        out = ask("squeue", "--me", "-h", "-r", "-o", "%j %F %K %T %r", f"--name={','.join(names)}").stdout
         for line in out.splitlines():
-            name, job, task, state = line.split()
+            name, job, task, state, *reason = line.split(maxsplit=4)
             if task.isdigit() and state != "COMPLETED":
-                found.setdefault(name, {})[int(task)] = (job, state)
+                found.setdefault(name, {})[int(task)] = (job, state, " ".join(reason))
         return found
 
     def _codes(self, array: _Array, gone: Sequence[int]) -> tuple[dict[int, int], dict[int, str]]:
         """Return the exit codes of tasks that ended, LOST where Slurm took them away, and the states of those that are
         in the queue after all: requeued between two questions. A task that Slurm knows no more is in neither."""
         try:
-            out = _slurm("scontrol", "show", "job", "-o", str(array.job)).stdout
+            out = slurm("scontrol", "show", "job", "-o", str(array.job)).stdout
         except EnvironmentFaultError:  # forgotten, MinJobAge after its end
             return {}, {}
-        except _AwayError:
+        except AwayError:
             return {}, dict.fromkeys(gone, "RUNNING")
         found, back = {}, {}
         for line in out.splitlines():
@@ -262,59 +323,16 @@ class SlurmExecutor:
             (self.home / f"{name}.{end}").unlink(missing_ok=True)
 
 
-def nodes_of(gpus: int) -> int:
-    """Return over how many nodes so many GPUs are spread."""
-    return max(1, -(-gpus // int(number(GPUS_PER_NODE, 8))))
-
-
-def options(gpus: int) -> list[str]:
-    """Return sbatch's options for a stage with so many GPUs, from the settings. Raises UsageError."""
-    nodes = nodes_of(gpus)
-    found = [f"--nodes={nodes}", "--ntasks-per-node=1"]
-    for name in ("account", "partition", "time"):
-        if value := os.environ.get(f"RLVR_BENCH_SLURM_{name.upper()}"):
-            found.append(f"--{name}={value}")
-    if gpus:
-        each = gpus // nodes
-        found.append("--gres=" + (os.environ.get("RLVR_BENCH_SLURM_GRES") or "gpu:{gpus}").replace("{gpus}", str(each)))
-        found.append(f"--cpus-per-task={int(number('RLVR_BENCH_SLURM_CPUS', 8)) * each}")
-    for line in _lines("RLVR_BENCH_SLURM_EXTRA"):
-        if not line.startswith("-"):
-            raise UsageError(f"slurm-extra: {line!r} is no option of sbatch", hint='slurm-extra = "--qos=high"')
-        found.append(line)
-    return found
-
-
-def _lines(variable: str) -> list[str]:
-    """Return the lines of a setting, also where they are kept in one line by semicolons."""
-    text = (os.environ.get(variable) or "").replace(";", "\n")
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-class _AwayError(Exception):
-    """Slurm's controller does not answer now."""
-
-
-def _slurm(*words: str) -> subprocess.CompletedProcess[str]:
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603 - words of our own
-    except subprocess.TimeoutExpired as error:
-        raise _AwayError(f"{words[0]} does not answer") from error
-    if done.returncode == 0:
-        return done
-    said = done.stderr.strip()
-    if any(text in said for text in AWAY):
-        raise _AwayError(said)
-    raise EnvironmentFaultError(
-        f"{words[0]} refuses: {said or done.returncode}",
-        where=" ".join(words[:6]),
-        hint="rlvr-bench show settings: slurm-*",
-    )
-
-
 def _read(path: Path) -> _Array | None:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         return _Array(str(told["name"]), [str(folder) for folder in told["folders"]], int(told["gpus"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()[-500:]
+    except OSError:
+        return ""

@@ -13,7 +13,8 @@ import pytest
 from rlvr_bench.cli.app import run as rlvr_bench
 from rlvr_bench.engine import worker
 from rlvr_bench.engine.care import check_room, disk_is_full
-from rlvr_bench.engine.runner import LOST, run_plan
+from rlvr_bench.engine.executor import LOST
+from rlvr_bench.engine.runner import run_plan
 from rlvr_bench.errors import EnvironmentFaultError, RlvrBenchError
 from rlvr_bench.planning.cost import disk_bytes, scratch_bytes
 from rlvr_bench.runs import layout, lock, store

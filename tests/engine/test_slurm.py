@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlvr_bench.engine import slurm as ours
-from rlvr_bench.engine.runner import LOST
+from rlvr_bench.engine.executor import LOST
 from rlvr_bench.engine.slurm import SlurmExecutor
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout, store
@@ -33,9 +33,11 @@ def cluster(tmp_path_factory):
 
 def runner(runs: Path, *more: str, **environment: str) -> subprocess.Popen:
     words = [sys.executable, "-c", "from rlvr_bench.cli.app import main; main()", "validate", "--method", "ttrl"]
-    words += [*CUT, "--runs", str(runs), *more]
+    words += [*CUT, "--runs", runs.name, *more]  # relative, as the default is
     env = {**os.environ, "RLVR_BENCH_SLURM_POLL": "0.3", "RLVR_BENCH_SAVE_MINUTES": "0", **environment}
-    return subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        words, cwd=runs.parent, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +204,7 @@ def test_a_runner_that_dies_before_it_knows_the_job_finds_it_by_its_name(quick) 
 def test_what_slurm_refuses_is_an_error_at_once(quick, monkeypatch) -> None:
     executor, folders = quick("true", 1)
     monkeypatch.setenv("RLVR_BENCH_SLURM_PARTITION", "nowhere")
+    assert executor.said(folders[0]) == ""
     executor.submit(folders[0])
     with pytest.raises(EnvironmentFaultError, match=r"sbatch refuses: .*nvalid partition") as caught:
         executor.poll(0.1)
@@ -220,3 +223,92 @@ def test_a_controller_that_is_away_is_waited_for(quick, cluster) -> None:
         assert executor.poll(0.1) == []
     cluster.start("slurmctld", "/usr/sbin/slurmctld", "-D", "-f", str(cluster.home / "slurm.conf"))
     assert ended(executor, 1) == {folders[0]: 0}
+
+
+def test_what_the_shell_says_before_the_worker_is_in_the_failure(quick, monkeypatch) -> None:
+    monkeypatch.setenv("RLVR_BENCH_SLURM_SETUP", "echo $NOT_SET_HERE; module load nothing || exit 5")
+    executor, folders = quick("true", 1)
+    executor.submit(folders[0])
+    assert ended(executor, 1) == {folders[0]: 5}
+    assert "module" in executor.said(folders[0])
+
+
+def test_a_job_that_cannot_start_is_said_and_ended(quick, cluster) -> None:
+    executor, folders = quick("true", 1)
+    cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=drain", "reason=test")
+    try:
+        executor.submit(folders[0])
+        executor.poll(0.1)
+        (name,) = [path.stem for path in executor.home.glob("*.json")]
+        executor._arrays[name].live[0] = "PENDING"
+        job = executor._arrays[name].job
+        assert executor._ended(executor._arrays[name], {0: (job, "PENDING", "BadConstraints")}) == []
+        assert ended(executor, 1) == {folders[0]: -9}
+        assert "never start it: BadConstraints" in executor.said(folders[0])
+    finally:
+        cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=resume")
+
+
+def test_an_sbatch_that_was_accepted_without_an_answer_is_not_sent_again(quick, monkeypatch) -> None:
+    executor, folders = quick("exec sleep 20", 1)
+    real, sent = ours.slurm, []
+
+    def deaf(*words: str):
+        done = real(*words)
+        if words[0] == "sbatch":
+            sent.append(words)
+            raise ours.AwayError("Socket timed out on send/recv operation")
+        return done
+
+    monkeypatch.setattr(ours, "slurm", deaf)
+    executor.submit(folders[0])
+    executor._flush()
+    assert len(sent) == 1 and executor._arrays and next(iter(executor._arrays.values())).job.isdigit()
+    executor.cancel()
+
+
+def test_a_user_who_may_submit_no_more_now_waits(quick, monkeypatch) -> None:
+    executor, folders = quick("true", 1)
+    monkeypatch.setattr(ours, "FULL_SECONDS", 1.0)
+    real, full = ours.slurm, [True]
+
+    def limited(*words: str):
+        if words[0] == "sbatch" and full:
+            full.pop()
+            raise ours.FullError("QOSMaxSubmitJobPerUserLimit")
+        return real(*words)
+
+    monkeypatch.setattr(ours, "slurm", limited)
+    executor.submit(folders[0])
+    assert executor.poll(0.1) == [] and executor.waiting() == {folders[0]}
+    assert ended(executor, 1) == {folders[0]: 0}
+
+
+def test_what_is_withdrawn_before_it_was_submitted_comes_back(quick) -> None:
+    executor, folders = quick("true", 1)
+    executor.submit(folders[0])
+    executor.stop(folders[0])
+    assert executor.poll(0.1) == [(folders[0], -9)] and executor.waiting() == set()
+
+
+def test_a_stage_whose_node_fails_is_done_again(quick, cluster) -> None:
+    """Slurm requeues it itself; the executor neither believes that it ended nor submits it twice."""
+    executor, folders = quick("cd $(dirname $0); echo begun >> times; [ $(wc -l < times) -gt 1 ] || exec sleep 45", 1)
+    executor.submit(folders[0])
+    deadline = time.monotonic() + 60
+    while not (folders[0] / "times").exists():
+        assert time.monotonic() < deadline
+        assert executor.poll(0.1) == []
+    cluster.kill("slurmd")
+    while "down" not in cluster.run("sinfo", "-h", "-o", "%T"):
+        assert time.monotonic() < deadline
+        assert executor.poll(0.2) == []
+    cluster.start_slurmd()
+    cluster.wait("idle")
+    job = next(iter(executor._arrays.values())).job  # Slurm lets a requeued job wait for two minutes
+    subprocess.run(["scontrol", "update", f"jobid={job}_0", "starttime=now"], capture_output=True)
+    assert ended(executor, 1) in ({folders[0]: 0}, {folders[0]: LOST})
+    if (folders[0] / "times").read_text().count("begun") == 1:  # taken away for good: the runner owes it again
+        executor.submit(folders[0])
+        assert ended(executor, 1) == {folders[0]: 0}
+    assert (folders[0] / "times").read_text().count("begun") == 2

@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from rlvr_bench.engine.slurm import SlurmExecutor, nodes_of, options
+from rlvr_bench.engine.sbatch import nodes_of, options
+from rlvr_bench.engine.slurm import SlurmExecutor
 from rlvr_bench.errors import EnvironmentFaultError, UsageError
 
 
