@@ -21,6 +21,7 @@ from tests.fakes import folder_of, planned
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
 ROOT = Path(__file__).parents[2]
+STARTED: list[subprocess.Popen] = []
 CUT = ["--models", "micro-qwen-a", "--seeds", "1", "--limit", "20"]
 
 
@@ -29,6 +30,9 @@ def cluster(tmp_path_factory):
     home = tmp_path_factory.mktemp("slurm")
     with slurm(home) as found:
         yield found
+        for process in STARTED:  # those of tests that failed
+            process.kill()
+            process.communicate()
 
 
 def runner(runs: Path, *more: str, **environment: str) -> subprocess.Popen:
