@@ -80,6 +80,7 @@ class GpuExecutor:
         self.capacity = capacity or max(1, len(self.devices))
         self._log = log
         self._waiting: list[tuple[Path, int]] = []
+        self._dropped: list[Path] = []
         self._running: dict[Path, tuple[subprocess.Popen[bytes], list[Device]]] = {}
         self._free = list(self.devices)
 
@@ -131,6 +132,9 @@ class GpuExecutor:
 
     def poll(self, timeout: float) -> list[tuple[Path, int]]:
         """Wait up to `timeout` seconds; return the folders whose process ended, with exit codes."""
+        if self._dropped:
+            dropped, self._dropped = self._dropped, []
+            return [(folder, -signal.SIGKILL) for folder in dropped]
         deadline = time.monotonic() + timeout
         while True:
             found = [(f, code) for f, (p, _) in self._running.items() if (code := p.poll()) is not None]
@@ -151,6 +155,9 @@ class GpuExecutor:
         """Kill one stage with all that it started; the next poll returns it."""
         if folder in self._running:
             _kill(self._running[folder][0])
+        for one in [one for one in self._waiting if one[0] == folder]:
+            self._waiting.remove(one)
+            self._dropped.append(folder)
 
     def cancel(self) -> None:
         """Kill all running stages and wait for their end; they are owed again."""

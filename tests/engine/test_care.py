@@ -196,3 +196,63 @@ def test_the_worker_does_as_the_file_says_and_records_it(tmp_path: Path) -> None
     assert {len(json.loads(line)["rows"]) for line in lines} == {7, 5, 6}  # 40 sampled and 20 greedy, in sevens
     (folder / layout.ADAPTED).write_text('{"batch')
     assert read_adapted(folder) == {}
+
+
+def test_what_waits_for_a_machine_is_taken_back_when_the_budget_ends(runs, monkeypatch) -> None:
+    """A queue that holds a thousand stages would else go on after the budget is spent."""
+    now = [0.0]
+    monkeypatch.setattr("rlvr_bench.engine.runner.Watchdog", lambda care: Watchdog(care, clock=lambda: now[0]))
+
+    class Queueing(FakeExecutor):
+        def poll(self, timeout):
+            now[0] += 360
+            return super().poll(timeout)
+
+        def waiting(self):
+            return set(self._queue[1:])
+
+        def stop(self, folder):
+            self._queue.remove(folder)
+            self._killed.append(folder)
+
+    executor = Queueing(capacity=100)
+    with pytest.raises(BudgetError):
+        go(runs, executor, Care(hours=0.5))
+    assert len(executor.ran) < 9
+    rest = FakeExecutor()
+    assert go(runs, rest, Care(hours=100))[0] == ()
+    assert sorted(executor.ran + rest.ran) == sorted(s.id for s in planned(**CUT).stages)
+
+
+def test_a_stage_that_ended_while_nobody_looked_is_counted_and_shared(runs) -> None:
+    """Its job outlived the runner: the journal says nothing of its end."""
+    plan = planned(**CUT)
+    go(runs, FakeExecutor())
+    folder = folder_of(plan, runs)
+    lines = folder.journal.read_text().splitlines()
+    folder.journal.write_text("".join(f"{line}\n" for line in lines if TRAIN not in line))
+    digest = next(s.digest for s in plan.stages if s.id == TRAIN)
+    import shutil
+
+    shutil.rmtree(layout.cache_of(runs, digest))
+    assert go(runs, FakeExecutor())[0] == ()
+    told = [e for e in store.read_events(folder) if e.get("stage") == TRAIN]
+    assert [e["event"] for e in told] == ["finished"] and told[0]["seconds"] == 1.0
+    assert layout.cache_of(runs, digest).exists()
+
+
+def test_a_record_that_is_seen_late_is_waited_for(runs, monkeypatch) -> None:
+    """As on NFS, where another machine wrote it."""
+    real, seen = store.read_record, []
+
+    def late(run, stage):
+        found = real(run, stage)
+        if stage.id == TRAIN and found is not None and len(seen) < 2:
+            seen.append(1)
+            return None
+        return found
+
+    monkeypatch.setattr("rlvr_bench.engine.endings.time.sleep", lambda _: None)
+    monkeypatch.setattr(store, "read_record", late)
+    failed, events, _ = go(runs, FakeExecutor(far=True))
+    assert failed == () and not [e for e in events if e.kind == "lost"] and len(seen) == 2

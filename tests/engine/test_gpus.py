@@ -91,6 +91,10 @@ while not (folder / "end").exists():
 
     assert [sees(folders[i]) for i in (0, 2, 3)] == ["0", "1", "2"]  # the second needs three and waits
     assert executor.poll(0) == [] and not (folders[1] / "sees").exists()
+    assert executor.waiting() == {folders[1]} and executor.gpus(folders[1]) == 3
+    executor.stop(folders[1])  # before it had any
+    assert executor.poll(0) == [(folders[1], -9)] and executor.waiting() == set()
+    executor.submit(folders[1])
     for i in (0, 2):
         (folders[i] / "end").touch()
     ended = []
