@@ -76,7 +76,7 @@ def test_another_seed_gives_other_samples_and_the_same_greedy_answers(done, tmp_
     assert other.greedy == found.greedy
 
 
-@pytest.mark.parametrize("torn", [0, 7, -9])
+@pytest.mark.parametrize("torn", [pytest.param(0, marks=pytest.mark.slow), 7, pytest.param(-9, marks=pytest.mark.slow)])
 def test_a_torn_file_redoes_only_what_is_lost(done, tmp_path: Path, monkeypatch, torn) -> None:
     folder, found = done
     data = (folder / layout.COMPLETIONS).read_bytes()
@@ -172,7 +172,7 @@ def contexts(monkeypatch) -> list[str]:
             "<system>Be brief.</system><user>{p}</user><assistant>",
             marks=pytest.mark.slow,
         ),
-        ({"chat": False}, "{p}", "{p}"),
+        pytest.param({"chat": False}, "{p}", "{p}", marks=pytest.mark.slow),
     ],
 )
 def test_a_prompt_is_asked_as_it_says(contexts, tmp_path: Path, prompt, plain, with_roles) -> None:

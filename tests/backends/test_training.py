@@ -166,7 +166,7 @@ def test_a_rollout_that_does_not_replay_is_counted(trained, tmp_path: Path) -> N
     assert found.rollouts == 16 and found.replayed_differently > 8
 
 
-VARIANTS = ("random-", "ground-truth-", "incorrect-without", "format-without", "ttrl-train", "rent")
+VARIANTS = ("random-", "ground-truth-", "incorrect-without", "format-without", "ttrl-train", "rent", "majority-vote")
 """Methods that train as another one does, but for a number: tried with the slow tests."""
 
 
