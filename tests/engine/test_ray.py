@@ -26,6 +26,7 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     os.environ.update(ours.QUIET)
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # set by the local executor's tests; Ray believes it over num_gpus
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     found.first = found.add_node(num_cpus=1, num_gpus=2)
     found.second = found.add_node(num_cpus=1)
