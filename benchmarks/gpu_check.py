@@ -124,7 +124,9 @@ def measure(folder: Path, parameters: int, device: str, *, lora: bool, tiny: boo
     inputs = inputs_of(parameters, device, lora=lora, tiny=tiny)
     s = inputs.settings
     memory = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else 24e9
-    found = fit(inputs.card, s, Gpu("here", memory), 1, generation="transformers", shape=placing.shape_here(inputs.card))
+    found = fit(
+        inputs.card, s, Gpu("here", memory), 1, generation="transformers", shape=placing.shape_here(inputs.card)
+    )
     once = inputs.model_copy(update={"settings": s.model_copy(update={"steps": 1})})
     bare(once, folder, found)  # kernels are chosen and compiled in the first steps
     target = folder / "ours"
