@@ -8,6 +8,7 @@ same arguments, the same problems in the same order and a reward of one regular 
 must be the same, bit for bit, or the comparison is of different work. Prints the median of the pairs' ratios.
 """
 
+import importlib
 import os
 import re
 import statistics
@@ -19,7 +20,7 @@ from pathlib import Path
 os.environ.update({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"})
 
 from rlvr_bench import catalog
-from rlvr_bench.backends import models, trl
+from rlvr_bench.backends import PRELOAD, models, trl
 from rlvr_bench.backends.data import training_pool
 from rlvr_bench.cli.inputs import plan_of
 from rlvr_bench.engine.worker import run_stage
@@ -77,10 +78,8 @@ def cpu_seconds(work: Callable[[], object], log: Path) -> float:
 
 def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    import trl as _trl  # noqa: F401 - what both import, paid once
-    from datasets import Dataset  # noqa: F401
-    from trl import GRPOTrainer  # noqa: F401
-
+    for name in PRELOAD:  # what the worker server imports before it forks
+        importlib.import_module(name)
     plan = plan_of("ground-truth", "micro", models=["micro-qwen-a"], seeds=1).plan
     stage: Stage = next(s for s in plan.stages if s.kind == "train" and s.cell.arm == "ground-truth")
     assert isinstance(stage.inputs, TrainInputs) and catalog.load_suite("micro")

@@ -12,8 +12,11 @@ PRELOAD = (
     "lm_eval.evaluator",
     "lm_eval.models.huggingface",
     "rlvr_bench.engine.worker",
+    "rlvr_bench.backends.adopting",
+    "rlvr_bench.backends.exposure",
     "rlvr_bench.backends.labels",
     "rlvr_bench.backends.lm_eval",
+    "rlvr_bench.backends.placing",
     "rlvr_bench.backends.trl",
 )
 """What the worker server imports once, before it forks the stages of a CPU run."""
