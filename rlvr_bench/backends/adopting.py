@@ -10,7 +10,7 @@ from typing import Any
 from rlvr_bench.backends import hub
 from rlvr_bench.backends.hub import INDEX
 from rlvr_bench.backends.layouts import ADAPTER, ADAPTER_CONFIG, CONFIGS, Located, check, locate
-from rlvr_bench.backends.models import check_weights, load_model
+from rlvr_bench.backends.models import ONE_FILE, check_weights, load_model
 from rlvr_bench.errors import EnvironmentFaultError, UsageError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.store import file_digest, weights_digest
@@ -74,7 +74,8 @@ def adopt(inputs: AdoptInputs, folder: Path) -> Training:
                 _take(located.folder / name, target / name)
     load_model(card, target)  # what evaluates loads it too: better to know now
     whole = weights_digest(target)
-    files = {name: file_digest(located.folder / name) for name in located.weights}
+    frozen = {name: file.sha256 for name, file in checkpoint.files.items()}  # looked at above, where they are known
+    files = {name: frozen.get(name) or file_digest(located.folder / name) for name in located.weights}
     return Training(
         steps=(),
         rollouts=0,
@@ -131,4 +132,4 @@ def _merge(located: Located, card: Card, target: Path) -> None:
             where=str(located.folder / ADAPTER_CONFIG),
         )
     model: Any = PeftModel.from_pretrained(load_model(card, training=True), str(located.folder))
-    model.merge_and_unload().save_pretrained(target, max_shard_size="10TB")
+    model.merge_and_unload().save_pretrained(target, max_shard_size=ONE_FILE)

@@ -8,16 +8,11 @@ from typing import Any
 
 from rlvr_bench.backends.models import Device, check_weights, end_ids, load_model
 from rlvr_bench.backends.sampling import Sampler, TransformersSampler, VllmSampler
-from rlvr_bench.runs.provenance import Generator, generator
+from rlvr_bench.runs.provenance import generator
 from rlvr_bench.schema.card import Card
 
 EVALUATION_SHARE = 0.85
 """Of the GPU's memory, for vLLM where nothing else is on it."""
-
-
-def generates_with(device: Device) -> Generator:
-    """Return what generates text on a device of this machine. Raises UsageError for an unknown setting."""
-    return generator(device)
 
 
 SLACK = 1_024
@@ -42,7 +37,7 @@ def loaded_sampler(
     """Return a sampler of a card's untouched model for prompts of at most `longest` tokens and answers of `limit`; with
     the card's own stop strings, where none are given."""
     ends, stops = end_ids(tokenizer, card), card.stop if stops is None else stops
-    if generates_with(device) == "vllm":
+    if generator(device) == "vllm":
         from vllm import LLM
 
         folder = str(check_weights(card))

@@ -121,9 +121,9 @@ def check(located: Located, untouched: Path, model: str, architecture: str) -> N
     Layers, widths and vocabulary must be those of the untouched model; a tokenizer beside the weights must give every
     token of the untouched one the same id.
     """
-    own = _json(untouched / "config.json")
     if located.layout == "adapter":
         return
+    own = _json(untouched / "config.json")
     config = _json(located.folder / "config.json")
     named = (config.get("architectures") or ["unnamed"])[0]
     if named != architecture:

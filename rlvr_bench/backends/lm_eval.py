@@ -15,13 +15,14 @@ import yaml
 
 from rlvr_bench.backends.completions import Completions
 from rlvr_bench.backends.data import load_problems
-from rlvr_bench.backends.engines import EVALUATION_SHARE, generates_with, room_for
+from rlvr_bench.backends.engines import EVALUATION_SHARE, room_for
 from rlvr_bench.backends.likelihood import likelihoods
 from rlvr_bench.backends.models import check_weights, end_ids, load_model, load_tokenizer, prompt_ids
 from rlvr_bench.backends.sampling import Rows, Sampler, TransformersSampler, VllmSampler, in_chunks
 from rlvr_bench.backends.tasks import FOLDER
 from rlvr_bench.errors import RlvrBenchError
 from rlvr_bench.runs import layout
+from rlvr_bench.runs.provenance import generator
 from rlvr_bench.schema.base import digest
 from rlvr_bench.schema.plan import EvaluateInputs
 from rlvr_bench.schema.problem import Problem
@@ -46,7 +47,7 @@ def evaluate(inputs: EvaluateInputs, folder: Path, checkpoint: Path | None) -> E
     prepare(problem.answer for problem in problems)
     completions = Completions(folder / layout.COMPLETIONS)
     likely: Likelihoods = ()
-    if generates_with(inputs.device) == "vllm":
+    if generator(inputs.device) == "vllm":
         likely = _measured(inputs, checkpoint, tokenizer, problems)  # before the engine takes its share of the GPU
         longest = max(len(prompt_ids(tokenizer, problem.problem)) for problem in problems)
         lm = _vllm_model(inputs, checkpoint, completions, tokenizer, longest)

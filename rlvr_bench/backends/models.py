@@ -13,6 +13,8 @@ from rlvr_bench.runs.store import file_digest
 from rlvr_bench.schema.card import Card, EmbeddedWeights, HubWeights
 
 Device = Literal["cpu", "cuda"]
+ONE_FILE = "10TB"
+"""Weights are saved in one file, whatever their size: its digest is theirs."""
 PARAMETERS_TOLERANCE = 0.3
 """Counts differ by whether tied embeddings count twice, up to a quarter of a small model; more is another size."""
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from rlvr_bench.backends import trl
-from rlvr_bench.backends.engines import generates_with
 from rlvr_bench.backends.models import check_weights
 from rlvr_bench.backends.ranks import NODES, launched
 from rlvr_bench.errors import UsageError
 from rlvr_bench.planning.fit import Fit, Gpu, Shape, choices, fit, shape_by
 from rlvr_bench.runs import layout
+from rlvr_bench.runs.provenance import generator
 from rlvr_bench.runs.store import write_text
 from rlvr_bench.schema.card import Card
 from rlvr_bench.schema.plan import TrainInputs
@@ -70,8 +70,8 @@ def fit_here(inputs: TrainInputs, adapted: Mapping[str, int] = MappingProxyType(
             accumulation=update // micro,
             sampling_batch=s.sampling_batch or s.group_size,
             sharding="none",
-            generation=generates_with("cpu"),
-            vllm_share=0.3 if generates_with("cpu") == "vllm" else None,
+            generation=generator("cpu"),
+            vllm_share=0.3 if generator("cpu") == "vllm" else None,
             peak_bytes=0.0,
         )
     import torch
@@ -84,7 +84,7 @@ def fit_here(inputs: TrainInputs, adapted: Mapping[str, int] = MappingProxyType(
         s,
         Gpu(properties.name, float(properties.total_memory)),
         available,
-        generation=generates_with("cuda"),
+        generation=generator("cuda"),
         shape=shape_here(inputs.card),
         ranks=wanted or max(allowed),
         most=adapted.get("micro_batch"),

@@ -16,7 +16,7 @@ from typing import Any
 from rlvr_bench.backends.data import drawn, training_pool
 from rlvr_bench.backends.fitted import CORRECTION, engine_seeded, fitted, lora_arguments, merged, ran, vllm_arguments
 from rlvr_bench.backends.labels import read_labels
-from rlvr_bench.backends.models import end_ids, load_model, load_tokenizer, prompt_ids
+from rlvr_bench.backends.models import ONE_FILE, end_ids, load_model, load_tokenizer, prompt_ids
 from rlvr_bench.backends.ranks import ALONE, Ranks
 from rlvr_bench.backends.resuming import Saver, find, healths
 from rlvr_bench.backends.rollouts import Rollouts, replayed_differently
@@ -36,8 +36,6 @@ from rlvr_bench.scoring import GRADER_VERSION, prepare, tallied, tally
 
 NO_CLIP = 1e9
 """An epsilon that no ratio reaches."""
-ONE_FILE = "10TB"
-"""Weights are one file, whatever their size: its digest is theirs."""
 
 
 class NonFiniteError(RlvrBenchError):

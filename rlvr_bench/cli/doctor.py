@@ -56,15 +56,15 @@ def _fits(suite: "Suite", cards: "list[Card]") -> "list[Finding]":
     from rlvr_bench.engine.gpus import fit_on
     from rlvr_bench.errors import EnvironmentFaultError
     from rlvr_bench.runs.health import Finding
+    from rlvr_bench.runs.machine import smallest
 
     devices = here()
     if not devices:
         return []
-    least = min(devices, key=lambda device: device.memory)
     found = []
     for card in cards:
         try:
-            ranks = fit_on(card, suite.training, least, len(devices)).ranks
+            ranks = fit_on(card, suite.training, smallest(devices), len(devices)).ranks
         except EnvironmentFaultError as fault:
             found.append(Finding("fit", "bad", fault.message, str(fault.hint)))
         else:

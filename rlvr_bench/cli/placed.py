@@ -3,20 +3,12 @@
 import os
 
 from rlvr_bench.backends.placing import wanted_ranks
-from rlvr_bench.engine.elsewhere import GPU_MEMORY, GPUS_PER_NODE, MOST_NODES, number
+from rlvr_bench.engine.elsewhere import of_cluster
 from rlvr_bench.engine.gpus import fit_on
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.planning.fit import Gpu
-from rlvr_bench.runs.machine import Device, visible
-from rlvr_bench.runs.provenance import GPU_NAME
+from rlvr_bench.runs.machine import Device, smallest, visible
 from rlvr_bench.schema.plan import Plan, TrainInputs
-
-
-def of_cluster() -> tuple[Device, int]:
-    """Return the kind of GPU that the settings say a cluster has, and how many of them one training may take."""
-    gigabytes = number(GPU_MEMORY, 80)
-    count = int(number(GPUS_PER_NODE, 8) * number(MOST_NODES, 1))
-    return Device("0", os.environ.get(GPU_NAME) or f"GPU of {gigabytes:g} GB", gigabytes * 1e9, ""), count
 
 
 def here() -> tuple[Device, ...]:
@@ -42,7 +34,7 @@ def fits(made: Plan) -> list[tuple[str, str]]:
         names = ", ".join(sorted({device.name for device in found}))
         lines.append(("beware", f"GPUs of several kinds ({names}): name those of one kind in CUDA_VISIBLE_DEVICES"))
     try:
-        return [*lines, *fits_on(made, _smallest(found), len(found))]
+        return [*lines, *fits_on(made, smallest(found), len(found))]
     except EnvironmentFaultError as fault:
         return [*lines, ("missing", f"{fault.message} ({fault.hint})")]
 
@@ -53,16 +45,12 @@ def fit_fault(made: Plan, executor: str) -> EnvironmentFaultError | None:
     if made.suite.device != "cuda":
         return None
     found = here()
-    kind, count = (_smallest(found), len(found)) if executor == "local" and found else of_cluster()
+    kind, count = (smallest(found), len(found)) if executor == "local" and found else of_cluster()
     try:
         fits_on(made, kind, count)
     except EnvironmentFaultError as fault:
         return fault
     return None
-
-
-def _smallest(found: tuple[Device, ...]) -> Device:
-    return min(found, key=lambda device: device.memory)
 
 
 def fits_on(made: Plan, gpu: Device, count: int) -> list[tuple[str, str]]:

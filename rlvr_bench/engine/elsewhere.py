@@ -1,14 +1,13 @@
-"""What executors beyond this machine share: the GPUs that their nodes have, and the variables of a worker there."""
+"""What executors beyond this machine share: the GPUs that their nodes have, and what a worker there is given."""
 
 import os
-import sys
 from pathlib import Path
 
-from rlvr_bench.engine.gpus import NOT_ON_GPUS, needed
-from rlvr_bench.engine.local import ENVIRONMENT
+from rlvr_bench.engine.gpus import needed
 from rlvr_bench.errors import UsageError
 from rlvr_bench.runs import layout
 from rlvr_bench.runs.machine import Device
+from rlvr_bench.runs.provenance import GPU_NAME
 from rlvr_bench.schema.plan import Stage
 
 GPU_MEMORY, GPUS_PER_NODE, MOST_NODES = (
@@ -32,6 +31,13 @@ def number(variable: str, default: float) -> float:
     return value
 
 
+def of_cluster() -> tuple[Device, int]:
+    """Return the kind of GPU that the settings say a cluster has, and how many of them one training may take."""
+    gigabytes = number(GPU_MEMORY, 80)
+    count = int(number(GPUS_PER_NODE, 8) * number(MOST_NODES, 1))
+    return Device("0", os.environ.get(GPU_NAME) or f"GPU of {gigabytes:g} GB", gigabytes * 1e9, ""), count
+
+
 def gpus_of(folder: Path) -> int:
     """Return how many GPUs a stage needs on the nodes that the settings describe; 0 for one that runs on a CPU.
 
@@ -40,21 +46,9 @@ def gpus_of(folder: Path) -> int:
     stage = Stage.model_validate_json((folder / layout.STAGE).read_text(encoding="utf-8"))
     if stage.inputs.device == "cpu":
         return 0
-    gigabytes = number(GPU_MEMORY, 80)
-    kind = Device("0", f"GPU of {gigabytes:g} GB", gigabytes * 1e9, "")
-    return needed(stage, kind, int(number(GPUS_PER_NODE, 8) * number(MOST_NODES, 1)))
-
-
-def variables(gpus: int) -> dict[str, str]:
-    """Return what a worker's environment is set to: one thread a process; on a CPU no GPU is seen."""
-    return {name: value for name, value in ENVIRONMENT.items() if not gpus or name not in NOT_ON_GPUS}
+    return needed(stage, *of_cluster())
 
 
 def passed() -> dict[str, str]:
     """Return the variables of this process that workers elsewhere are given too."""
     return {name: value for name, value in os.environ.items() if name.startswith(PASSED)}
-
-
-def command(folder: Path) -> list[str]:
-    """Return the words that do one stage, with this interpreter: it has to be on storage that all nodes see."""
-    return [sys.executable, "-m", "rlvr_bench.engine.worker", str(folder.absolute())]

@@ -8,25 +8,23 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from rlvr_bench.backends import hub
 from rlvr_bench.backends.models import check_weights
 from rlvr_bench.backends.placing import wanted_ranks
-from rlvr_bench.engine.local import ENVIRONMENT
+from rlvr_bench.engine.local import command, variables
 from rlvr_bench.engine.worker import END_WITH_PARENT
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.planning.fit import SMI, Fit, Gpu, Shape, fit, shape_by
 from rlvr_bench.runs import layout
-from rlvr_bench.runs.machine import Device, visible
+from rlvr_bench.runs.machine import Device, smallest, visible
 from rlvr_bench.runs.provenance import generator
 from rlvr_bench.schema.card import Card, HubWeights
 from rlvr_bench.schema.plan import Stage, TrainInputs
 from rlvr_bench.schema.suite import TrainingSettings
 
-NOT_ON_GPUS = ("CUDA_VISIBLE_DEVICES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")
 POLL_SECONDS = 0.05
 
 
@@ -105,8 +103,7 @@ class GpuExecutor:
     def submit(self, folder: Path) -> None:
         """Start a stage, or let it wait for GPUs. Raises EnvironmentFaultError where it cannot fit."""
         stage = Stage.model_validate_json((folder / layout.STAGE).read_text(encoding="utf-8"))
-        smallest = min(self.devices, key=lambda device: device.memory)
-        self._waiting.append((folder, needed(stage, smallest, len(self.devices))))
+        self._waiting.append((folder, needed(stage, smallest(self.devices), len(self.devices))))
         self._begin()
 
     def _begin(self) -> None:
@@ -117,12 +114,11 @@ class GpuExecutor:
                 self._running[folder] = (self._process(folder, mine), mine)
 
     def _process(self, folder: Path, mine: list[Device]) -> subprocess.Popen[bytes]:
-        own = {name: value for name, value in ENVIRONMENT.items() if name not in NOT_ON_GPUS}
-        env = {**os.environ, **own, END_WITH_PARENT: "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+        env = {**os.environ, **variables(len(mine)), END_WITH_PARENT: "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
         env["CUDA_VISIBLE_DEVICES"] = ",".join(device.index for device in mine)
         with (folder / layout.LOG).open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own worker
-                [sys.executable, "-m", "rlvr_bench.engine.worker", str(folder.absolute())],
+                command(folder),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -36,6 +36,19 @@ ENVIRONMENT = {
 faulting them in again, 10 % of a training stage's CPU time (docs/benchmarks.md)."""
 
 
+NOT_ON_GPUS = ("CUDA_VISIBLE_DEVICES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")
+
+
+def variables(gpus: int) -> dict[str, str]:
+    """Return what a worker's environment is set to: one thread a process; on a CPU no GPU is seen."""
+    return {name: value for name, value in ENVIRONMENT.items() if not gpus or name not in NOT_ON_GPUS}
+
+
+def command(folder: Path) -> list[str]:
+    """Return the words that do one stage, with this interpreter: it has to be on storage that all nodes see."""
+    return [sys.executable, "-m", "rlvr_bench.engine.worker", str(folder.absolute())]
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

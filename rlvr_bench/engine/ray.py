@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlvr_bench.engine.elsewhere import command, gpus_of, passed, variables
+from rlvr_bench.engine.elsewhere import gpus_of, passed
 from rlvr_bench.engine.executor import LOST
+from rlvr_bench.engine.local import command, variables
 from rlvr_bench.engine.worker import END_WITH_PARENT
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs import layout

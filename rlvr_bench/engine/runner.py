@@ -84,15 +84,16 @@ def run_plan(
         store.mend_journal(run)
         note_invocation(run, plan, sys.argv)
         store.sweep(runs)
+        before = store.read_events(run)
         store.append_event(run, {"event": "run-started", "stages": len(plan.stages)})
-        state = _State(plan, [], {}, set(), set(), care, Watchdog(care), spent=_spent(run))
+        state = _State(plan, [], {}, set(), set(), care, Watchdog(care), spent=_spent(before))
 
         def tell(kind: str, stage: Stage, record: Record | None = None, **more: Any) -> None:
             event = Event(kind, stage, record, len(state.done), len(plan.stages))  # type: ignore[arg-type]
             store.append_event(run, {"event": kind, "stage": stage.id, **more})
             on_event(event)
 
-        kept, told = _kept(plan, run), _told(run)
+        kept, told = _kept(plan, run), _told(before)
         attached: list[Path] = []
         if executor.detaches and len(kept) < len(plan.stages):
             executor.start()
@@ -131,9 +132,8 @@ def run_plan(
                 executor.cancel()
             state.ending = "interrupted"
         except BaseException as error:
-            if not (
-                executor.detaches and isinstance(error, EnvironmentFaultError)
-            ):  # what runs there has no part in it
+            blameless = executor.detaches and isinstance(error, EnvironmentFaultError)  # what runs has no part in it
+            if not blameless:
                 executor.cancel()
             if disk_is_full(error):
                 raise no_room(run.path) from error
@@ -218,11 +218,9 @@ def _withdraw(state: _State, executor: Executor) -> None:
             executor.stop(folder)
 
 
-def _told(run: RunFolder) -> set[str]:
+def _told(events: Sequence[dict[str, Any]]) -> set[str]:
     """Return the stages whose end the journal tells."""
-    return {
-        e["stage"] for e in store.read_events(run) if e.get("event") in ("finished", "cached", "kept") and "stage" in e
-    }
+    return {e["stage"] for e in events if e.get("event") in ("finished", "cached", "kept") and "stage" in e}
 
 
 def _close(
@@ -300,9 +298,9 @@ def _again(state: _State, folder: Path, stage: Stage, failure: Failure) -> bool:
     return state.care.again(failure, state.attempts[stage.id])
 
 
-def _spent(run: RunFolder) -> float:
-    """Return the seconds that stages of this run took in earlier invocations, failed attempts too."""
-    return sum(float(e.get("seconds", 0.0)) * int(e.get("gpus", 1)) for e in store.read_events(run))
+def _spent(events: Sequence[dict[str, Any]]) -> float:
+    """Return the GPU-seconds that stages of this run took in earlier invocations, failed attempts too."""
+    return sum(float(e.get("seconds", 0.0)) * int(e.get("gpus", 1)) for e in events)
 
 
 def _mind_the_budget(state: _State, on_notice: Callable[[str], None]) -> None:

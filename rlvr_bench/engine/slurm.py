@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlvr_bench.engine.elsewhere import command, gpus_of, number, variables
+from rlvr_bench.engine.elsewhere import gpus_of, number
 from rlvr_bench.engine.executor import LOST
+from rlvr_bench.engine.local import command, variables
 from rlvr_bench.engine.sbatch import PATIENCE, AwayError, FullError, nodes_of, options, patiently, slurm
 from rlvr_bench.errors import EnvironmentFaultError
 from rlvr_bench.runs.layout import RunFolder
@@ -54,9 +55,6 @@ class _Array:
     gpus: int
     job: str | None = None
     live: dict[int, str] = field(default_factory=dict)
-
-    def ids(self) -> list[str]:
-        return [f"{self.job}_{i}" for i in self.live]
 
 
 class SlurmExecutor:
@@ -242,10 +240,7 @@ class SlurmExecutor:
         words += [*options(gpus), str(self.home / f"{array.name}.sh")]
         try:
             array.job = self._accepted(array, words)
-        except EnvironmentFaultError:
-            self._forget(array.name)
-            raise
-        except FullError:
+        except (EnvironmentFaultError, FullError):
             self._forget(array.name)
             raise
         array.live = dict.fromkeys(range(len(folders)), "PENDING")

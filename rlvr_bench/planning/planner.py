@@ -133,16 +133,7 @@ def _adopted(suite: Suite, card: Card, arm: str, method: Method, environment: En
         inputs = AdoptInputs(card=card, device=suite.device, checkpoint=checkpoint)
         taken = _stage("train", cell, "train", inputs, environment)
         stages.append(taken)
-        for task in suite.tasks:
-            after = EvaluateInputs(
-                card=card,
-                device=suite.device,
-                task=task,
-                samples=task.sampling.samples_after,
-                checkpoint=taken.digest,
-                sampling_seed=seed_from("evaluate", card.name, task.name, digest(inputs.computed())),
-            )
-            stages.append(_stage("evaluate", cell, task.name, after, environment, needs=(taken.id,)))
+        stages += _evaluations(suite, card, taken, digest(inputs.computed()), environment)
     return stages
 
 
@@ -369,17 +360,26 @@ def _cell(
     drawn_from = digest(inputs.trajectory())
     stages = [train]
     for step in (None, *(suite.evaluate_at if curve else ())):
-        at = () if step is None else (step,)
-        for task in suite.tasks:
-            after = EvaluateInputs(
-                card=card,
-                device=suite.device,
-                task=task,
-                samples=task.sampling.samples_after,
-                checkpoint=train.digest,
-                sampling_seed=seed_from("evaluate", card.name, task.name, drawn_from, *at),
-                step=step,
-            )
-            name = task.name if step is None else f"step-{step}/{task.name}"
-            stages.append(_stage("evaluate", cell, name, after, environment, needs=(train.id,)))
+        stages += _evaluations(suite, card, train, drawn_from, environment, step)
+    return stages
+
+
+def _evaluations(
+    suite: Suite, card: Card, trained: Stage, drawn_from: str, environment: Environment, step: int | None = None
+) -> list[Stage]:
+    """Return the evaluations of a training's weights, at its end or after a step; `drawn_from` seeds the draws."""
+    at = () if step is None else (step,)
+    stages = []
+    for task in suite.tasks:
+        after = EvaluateInputs(
+            card=card,
+            device=suite.device,
+            task=task,
+            samples=task.sampling.samples_after,
+            checkpoint=trained.digest,
+            sampling_seed=seed_from("evaluate", card.name, task.name, drawn_from, *at),
+            step=step,
+        )
+        name = task.name if step is None else f"step-{step}/{task.name}"
+        stages.append(_stage("evaluate", trained.cell, name, after, environment, needs=(trained.id,)))
     return stages

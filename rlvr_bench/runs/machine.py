@@ -1,6 +1,7 @@
 """The GPUs of this machine, as nvidia-smi tells: without importing torch."""
 
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +34,11 @@ def gpus() -> tuple[Device, ...]:
         if len(parts) >= 4 and parts[2].replace(".", "", 1).isdigit():
             found.append(Device(parts[0], parts[1], float(parts[2]) * MIB, parts[3], *parts[4:5]))
     return tuple(found)
+
+
+def smallest(devices: Collection[Device]) -> Device:
+    """Return the GPU with the least memory: what fits on it fits on all."""
+    return min(devices, key=lambda device: device.memory)
 
 
 def visible(text: str | None) -> tuple[Device, ...]:
