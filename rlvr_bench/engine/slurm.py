@@ -265,7 +265,9 @@ class SlurmExecutor:
 
     def _script(self, array: _Array) -> str:
         """Return the batch script: what the settings put first, the worker's variables, and the worker."""
-        lines = ["#!/bin/bash", os.environ.get("RLVR_BENCH_SLURM_SETUP") or "", "set -u"]
+        mark = f'{shlex.quote(str(self.home))}/{array.name}-"$SLURM_ARRAY_TASK_ID".begun'
+        lines = ["#!/bin/bash", f'echo "${{SLURM_RESTART_COUNT:-0}}" > {mark}']
+        lines += [os.environ.get("RLVR_BENCH_SLURM_SETUP") or "", "set -u"]
         lines += [f"export {name}={shlex.quote(value)}" for name, value in variables(array.gpus).items()]
         lines += [f'folder=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {shlex.quote(str(self.home))}/{array.name}.list)']
         if nodes_of(array.gpus) > 1:
@@ -309,13 +311,24 @@ class SlurmExecutor:
             else:
                 code, _, signal = told.get("ExitCode", "1:0").partition(":")
                 said = -int(signal) if signal not in ("", "0") else int(code)
-                found[int(task)] = LOST if state in ENDED_BY_SLURM else said
+                lost = state in ENDED_BY_SLURM or self._begun(array, int(task)) < int(told.get("Restarts", 0))
+                found[int(task)] = LOST if lost else said
         return found, back
+
+    def _begun(self, array: _Array, task: int) -> int:
+        """Return which of Slurm's starts of a task came as far as the script: a job requeued in the second in which
+        its node returns fails with code 1 and never runs ("Job credential revoked")."""
+        try:
+            return int((self.home / f"{array.name}-{task}.begun").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return 0
 
     def _forget(self, name: str) -> None:
         self._arrays.pop(name, None)
         for end in ("json", "list", "sh"):
             (self.home / f"{name}.{end}").unlink(missing_ok=True)
+        for mark in self.home.glob(f"{name}-*.begun"):
+            mark.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> _Array | None:

@@ -316,3 +316,21 @@ def test_a_stage_whose_node_fails_is_done_again(quick, cluster) -> None:
         executor.submit(folders[0])
         assert ended(executor, 1) == {folders[0]: 0}
     assert (folders[0] / "times").read_text().count("begun") == 2
+
+
+@pytest.mark.parametrize(("before", "code"), [("", 7), ("rm ../../../../slurm/*.begun; ", LOST)])
+def test_a_start_that_never_came_to_the_script_is_not_its_failure(quick, before, code) -> None:
+    """Slurm fails a requeued job with code 1 and never starts it where its node returns in the same second."""
+    does = f"cd $(dirname $0); if [ -e once ]; then {before}exit 7; fi; touch once; exec sleep 60"
+    executor, folders = quick(does, 1)
+    executor.submit(folders[0])
+    deadline = time.monotonic() + 60
+    while not (folders[0] / "once").exists():
+        assert time.monotonic() < deadline
+        assert executor.poll(0.1) == []
+    job = next(iter(executor._arrays.values())).job
+    subprocess.run(["scontrol", "requeue", f"{job}_0"], check=True)
+    time.sleep(1.5)  # the second in which it would not be started
+    subprocess.run(["scontrol", "update", f"jobid={job}_0", "starttime=now"], check=True)
+    assert ended(executor, 1) == {folders[0]: code}
+    assert not list(executor.home.glob("*.begun"))
