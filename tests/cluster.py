@@ -1,4 +1,7 @@
-"""A real Slurm on loopback: munged, slurmctld and slurmd of Debian's packages, started and stopped by tests."""
+"""A real Slurm on loopback: munged, slurmctld and slurmd of Debian's packages, started and stopped by tests.
+
+Nodes share this machine's cores; of several, each says that it has a GPU, which is none.
+"""
 
 import os
 import shutil
@@ -17,16 +20,15 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 SlurmctldPort={ctld}
-SlurmdPort={slurmd}
 AuthType=auth/munge
 AuthInfo=socket={home}/munge.socket
 CredType=cred/munge
 StateSaveLocation={home}/state
-SlurmdSpoolDir={home}/spool
+SlurmdSpoolDir={home}/spool-%n
 SlurmctldPidFile={home}/slurmctld.pid
-SlurmdPidFile={home}/slurmd.pid
+SlurmdPidFile={home}/slurmd-%n.pid
 SlurmctldLogFile={home}/slurmctld.log
-SlurmdLogFile={home}/slurmd.log
+SlurmdLogFile={home}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -44,9 +46,8 @@ MinJobAge=60
 MaxArraySize=1001
 PreemptType=preempt/partition_prio
 PreemptMode=CANCEL
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
-PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=9
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=9
 """
 
 
@@ -66,10 +67,10 @@ def free_port() -> int:
 
 @dataclass
 class Slurm:
-    """A running cluster of one node, as many cores as this machine has."""
+    """A running cluster; each node has as many cores as this machine."""
 
     home: Path
-    node: str
+    nodes: tuple[str, ...]
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
 
     def run(self, *words: str) -> str:
@@ -82,7 +83,10 @@ class Slurm:
             self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
 
     def start_slurmd(self) -> None:
-        self.start("slurmd", "/usr/sbin/slurmd", "-D", "-N", self.node, "-f", str(self.home / "slurm.conf"))
+        for i, node in enumerate(self.nodes):
+            name = f"slurmd{i or ''}"
+            if name not in self.processes:
+                self.start(name, "/usr/sbin/slurmd", "-D", "-N", node, "-f", str(self.home / "slurm.conf"))
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
@@ -103,17 +107,23 @@ class Slurm:
 
 
 @contextmanager
-def slurm(home: Path, *, timeout: int = 5) -> Iterator[Slurm]:
-    """Start a cluster below a folder and set SLURM_CONF for this process."""
-    node = socket.gethostname().split(".")[0]
-    for name in ("state", "spool"):
-        (home / name).mkdir(parents=True)
+def slurm(home: Path, *, timeout: int = 5, two: bool = False) -> Iterator[Slurm]:
+    """Start a cluster of one node, or two, below a folder and set SLURM_CONF for this process."""
+    host = socket.gethostname().split(".")[0]
+    nodes = (host, f"{host}-2") if two else (host,)  # the first is also a name that others look up
+    (home / "state").mkdir(parents=True)
     cores = len(os.sched_getaffinity(0))
-    text = CONF.format(host=node, home=home, ctld=free_port(), slurmd=free_port(), cores=cores, timeout=timeout)
+    text = CONF.format(host=host, home=home, ctld=free_port(), timeout=timeout)
+    gpu = "Gres=gpu:1" if two else ""
+    for node in nodes:
+        text += f"NodeName={node} NodeAddr=127.0.0.1 Port={free_port()} CPUs={cores} {gpu}\n"
+    if two:
+        text += "GresTypes=gpu\n"
+        (home / "gres.conf").write_text("Name=gpu File=/dev/null\n")
     (home / "slurm.conf").write_text(text)
     subprocess.run(["/usr/sbin/mungekey", "-c", "-k", str(home / "munge.key")], check=True)
     home.chmod(0o755)
-    found = Slurm(home, node)
+    found = Slurm(home, nodes)
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(home / "slurm.conf")
     try:
@@ -130,7 +140,7 @@ def slurm(home: Path, *, timeout: int = 5) -> Iterator[Slurm]:
         yield found
     finally:
         subprocess.run(["scancel", "--me"], capture_output=True, check=False)
-        for name in ("slurmd", "slurmctld", "munged"):
+        for name in ("slurmd", "slurmd1", "slurmctld", "munged"):
             if name in found.processes:
                 found.processes[name].terminate()
         for process in found.processes.values():

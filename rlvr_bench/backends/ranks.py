@@ -93,16 +93,10 @@ def launcher(ranks: int, nodes: int = 1) -> list[str]:
     address, _, port = os.environ[MAIN_ADDRESS].rpartition(":")
     words += ["--nnodes", str(nodes), "--master-addr", address, "--master-port", port, "--node-rank"]
     # one launcher a node, each told its number by srun
-    step = [
-        "srun",
-        f"--nodes={nodes}",
-        f"--ntasks={nodes}",
-        "--ntasks-per-node=1",
-        "--kill-on-bad-exit=1",
-        "bash",
-        "-c",
-    ]
-    return [*step, f'exec {shlex.join(words)} "$SLURM_NODEID" "$@"', "ranks"]
+    step = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    if cores := os.environ.get("SLURM_CPUS_PER_TASK"):  # which srun has not read since Slurm 22.05
+        step.append(f"--cpus-per-task={cores}")
+    return [*step, "bash", "-c", f'exec {shlex.join(words)} "$SLURM_NODEID" "$@"', "ranks"]
 
 
 def environment(fit: Fit, architecture: str, device: str) -> dict[str, str]:
@@ -189,6 +183,7 @@ def _failure(folder: Path, code: int) -> RanksError:
 
 def main(folder: Path) -> int:
     """Be one rank of the training of a stage's folder; return the exit code."""
+    import torch
     from accelerate import PartialState
 
     from rlvr_bench.backends import models, trl
@@ -225,6 +220,10 @@ def main(folder: Path) -> int:
         return 1
     if ranks.first:
         write_text(folder / FOUND, found.model_dump_json() + "\n")
+    if (
+        torch.distributed.is_initialized()
+    ):  # left to the interpreter's end, a finished rank is aborted there now and then
+        torch.distributed.destroy_process_group()
     return 0
 
 

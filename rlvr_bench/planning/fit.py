@@ -69,7 +69,6 @@ class Fit(Frozen):
     accumulation: int
     sampling_batch: int
     sharding: Literal["none", "full"]
-    checkpointing: bool = True
     generation: Literal["vllm", "transformers"]
     vllm_share: float | None = None
     peak_bytes: float

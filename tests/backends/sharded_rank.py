@@ -1,18 +1,21 @@
 """One rank of a training that FSDP shards on a CPU: accelerate does so on GPUs only, and is told that these are some.
 
-Sharding, gathering, sampling and gradients are torch's own, over gloo. Gathering the whole state at the end is not: its
-FULL_STATE_DICT needs a GPU, so the weights are summoned here.
+All of sharding, sampling, gradients, saving and going on is torch's, accelerate's and transformers' own, over gloo.
+Two places where torch takes a copy for granted, as one comes of moving a tensor off a GPU, are told that there is none.
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import PartialState
 from accelerate.utils import DistributedType
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp import FullyShardedDataParallel, _optim_utils
+from torch.distributed.fsdp._flat_param import FlatParamHandle
 
 begun, wrapped = PartialState.__init__, FullyShardedDataParallel.__init__
+unflattened = _optim_utils._unflatten_orig_param_states
 
 
 def begin(self, *arguments, **named):
@@ -27,16 +30,15 @@ def wrap(self, *arguments, **named):
     wrapped(self, *arguments, **named)
 
 
-def whole_state(self, model, unwrap=True):
-    with FullyShardedDataParallel.summon_full_params(model, writeback=False):
-        named = model.named_parameters(remove_duplicate=False)
-        found = {name.replace("_fsdp_wrapped_module.", ""): value.detach().clone() for name, value in named}
-    return found if self.process_index == 0 else {}
+def unflatten(info, states, name, shard_state, to_save, cpu_offload):
+    # one buffer holds one state of the optimizer after another: without a copy all would be the last
+    unflattened(info, states, name, shard_state, to_save, False)
 
 
 PartialState.__init__ = begin
 FullyShardedDataParallel.__init__ = wrap
-Accelerator.get_state_dict = whole_state
+FlatParamHandle.to_cpu = lambda self: nullcontext()  # it would free what it has just "moved"
+_optim_utils._unflatten_orig_param_states = unflatten
 
 if __name__ == "__main__":
     from rlvr_bench.backends import ranks

@@ -181,37 +181,65 @@ def test_accelerate_reads_the_sharding_that_is_meant(architecture, monkeypatch) 
     assert sum(isinstance(module, kind) for module in model.modules()) == 2
 
 
-def sharded(tmp_path: Path, monkeypatch, *, generation: str = "transformers", **changes: object) -> dict:
-    """Train in two ranks that FSDP really shards (tests/backends/sharded_rank.py) and return what the first found."""
-    inputs = small("random", **SETTINGS)
-    inputs = inputs.model_copy(update={"save_at": (), **changes})
+def sharded(folder: Path, *, generation: str = "transformers", steps: int = 2) -> subprocess.Popen:
+    """Start a training in two ranks that FSDP really shards (tests/backends/sharded_rank.py)."""
+    inputs = small("random", **{**SETTINGS, "steps": steps}).model_copy(update={"save_at": ()})
     fit = Fit(
         ranks=2, micro_batch=4, accumulation=1, sampling_batch=4, sharding="full", generation=generation,
         vllm_share=0.3 if generation == "vllm" else None, peak_bytes=0,
     )  # fmt: skip
     asked = {"inputs": inputs.model_dump(mode="json"), "fit": fit.model_dump(), "labels": None, "trackers": None}
-    (tmp_path / "ranks.json").write_text(json.dumps(asked))
+    folder.mkdir(exist_ok=True)
+    (folder / "ranks.json").write_text(json.dumps(asked))
     root = Path(__file__).parents[2]
-    env = {**os.environ, **environment(fit, inputs.card.architecture, "cpu")}
+    env = {**os.environ, **environment(fit, inputs.card.architecture, "cpu"), "RLVR_BENCH_SAVE_MINUTES": "0"}
     env["PYTHONPATH"] = os.pathsep.join([*([str(root / "tests/stand_ins")] if generation == "vllm" else []), str(root)])
-    words = [*launcher(2), str(Path(__file__).with_name("sharded_rank.py")), str(tmp_path)]
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300)
-    said = [path.read_text() for path in tmp_path.glob("failed-rank-*.json")]
-    assert done.returncode == 0, (said, done.stderr[-3000:])
-    return json.loads((tmp_path / "training.json").read_text())
+    words = [*launcher(2), str(Path(__file__).with_name("sharded_rank.py")), str(folder)]
+    with (folder / "err").open("a") as err:
+        return subprocess.Popen(words, env=env, stdout=err, stderr=err)
+
+
+def found_by(folder: Path, process: subprocess.Popen) -> dict:
+    """Return what the first rank found."""
+    code = process.wait(300)
+    said = [path.read_text() for path in folder.glob("failed-rank-*.json")]
+    assert code == 0, (said, (folder / "err").read_text()[-3000:])
+    return json.loads((folder / "training.json").read_text())
 
 
 @pytest.mark.slow
 def test_weights_that_are_really_sharded(tmp_path, monkeypatch) -> None:
-    found = sharded(tmp_path, monkeypatch)
+    found = found_by(tmp_path, sharded(tmp_path))
     assert found["rollouts"] == 32 and found["replayed_differently"] == 0 and found["ran"]["sharding"] == "full"
     one = trained(small("random", **SETTINGS).model_copy(update={"save_at": ()}), tmp_path / "one", 2, monkeypatch)
-    assert found["steps"][0]["loss"] == pytest.approx(one.steps[0].loss, abs=1e-4)
+    assert [s["loss"] for s in found["steps"]] == pytest.approx([s.loss for s in one.steps], abs=1e-5)
+    assert [s["grad_norm"] for s in found["steps"]] == pytest.approx([s.grad_norm for s in one.steps], rel=1e-3)
 
 
 @pytest.mark.slow
-def test_sharded_weights_reach_vllm(tmp_path, monkeypatch) -> None:
+def test_a_sharded_training_saves_and_goes_on(tmp_path) -> None:
+    """Weights and Adam's state are gathered into a checkpoint and dealt out again: the rest is bit for bit the same."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    undisturbed = found_by(whole, sharded(whole, steps=6))
+    process = sharded(killed, steps=6)
+    deadline = time.monotonic() + 120
+    while len(resuming.healths(killed)) < 3 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+    started = psutil.Process(process.pid).children(recursive=True)
+    for one in [process, *started]:
+        one.kill()
+    process.wait()
+    psutil.wait_procs(started, timeout=30)
+    assert (killed / layout.TRAINER / resuming.MARK).is_file() and not (killed / "training.json").exists()
+    again = found_by(killed, sharded(killed, steps=6))
+    assert again["resumed"] and again["resumed"][0] >= 2
+    assert rows_of(killed) == rows_of(whole)
+    assert again["checkpoint_sha256"] == undisturbed["checkpoint_sha256"]
+
+
+@pytest.mark.slow
+def test_sharded_weights_reach_vllm(tmp_path) -> None:
     """Against the stand-in: TRL walks a model that FSDP wrapped after it was handed over."""
-    found = sharded(tmp_path, monkeypatch, generation="vllm")
+    found = found_by(tmp_path, sharded(tmp_path, generation="vllm"))
     low, _, high = found["ran"]["correction"]
     assert 0.999 < low <= high < 1.001, "the engine did not have the trainer's weights"

@@ -83,10 +83,12 @@ def test_disturbed_in_every_way_it_ends_in_the_local_report(cluster, calm, tmp_p
     cluster.run("scancel", some_running(cluster)[0])  # somebody cancels a job by hand
     until(runs, "lost", 1)
     until(runs, "finished", 2)
-    cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=drain", "reason=test")  # an admin drains it
+    cluster.run(
+        "scontrol", "update", f"nodename={cluster.nodes[0]}", "state=drain", "reason=test"
+    )  # an admin drains it
     cluster.wait("drain")
     time.sleep(1)
-    cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=resume")
+    cluster.run("scontrol", "update", f"nodename={cluster.nodes[0]}", "state=resume")
     until(runs, "finished", 4)
     some_running(cluster)
     process.send_signal(signal.SIGKILL)  # the runner dies; its jobs do not
@@ -239,7 +241,7 @@ def test_what_the_shell_says_before_the_worker_is_in_the_failure(quick, monkeypa
 
 def test_a_job_that_cannot_start_is_said_and_ended(quick, cluster) -> None:
     executor, folders = quick("true", 1)
-    cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=drain", "reason=test")
+    cluster.run("scontrol", "update", f"nodename={cluster.nodes[0]}", "state=drain", "reason=test")
     try:
         executor.submit(folders[0])
         executor.poll(0.1)
@@ -250,7 +252,7 @@ def test_a_job_that_cannot_start_is_said_and_ended(quick, cluster) -> None:
         assert ended(executor, 1) == {folders[0]: -9}
         assert "never start it: BadConstraints" in executor.said(folders[0])
     finally:
-        cluster.run("scontrol", "update", f"nodename={cluster.node}", "state=resume")
+        cluster.run("scontrol", "update", f"nodename={cluster.nodes[0]}", "state=resume")
 
 
 def test_an_sbatch_that_was_accepted_without_an_answer_is_not_sent_again(quick, monkeypatch) -> None:
