@@ -179,7 +179,7 @@ def bare(inputs, folder: Path, found) -> float:
         seed=1,
         use_cpu=not on_gpu,
         bf16=on_gpu,
-        gradient_checkpointing=on_gpu,
+        gradient_checkpointing=on_gpu and found.checkpointing,
         shuffle_dataset=False,
         **trl.grpo_arguments(s),
     )

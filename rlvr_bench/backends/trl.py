@@ -116,7 +116,9 @@ def train(
         seed=inputs.seed,
         use_cpu=inputs.device == "cpu",
         bf16=inputs.device == "cuda",  # weights stay in float32: a step of 1e-7 is lost in bfloat16
-        gradient_checkpointing=inputs.device == "cuda",
+        gradient_checkpointing=fit.checkpointing if fit else inputs.device == "cuda",
+        # without it each rank would add up whole gradients of its own until the update
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": True}} if sharded else None,
         shuffle_dataset=False,
         ddp_find_unused_parameters=False,
         **tracking(trackers),

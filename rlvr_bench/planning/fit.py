@@ -1,9 +1,10 @@
 """How a training fits on GPUs: ranks, micro-batch, sharding and vLLM's share, at a constant effective batch.
 
 The sums are of what a step holds at its peak: weights, gradients and optimizer in float32 (Rajbhandari et al. 2020,
-ZeRO, section 3.1), activations with one layer recomputed at a time (Korthikanti et al. 2022, section 4), logits, and
-the key-value cache of what is sampled at once. They are estimates; a run that does not fit after all is tried once with
-half the micro-batch (engine.care).
+ZeRO, section 3.1), activations, of all layers or with one recomputed at a time (Korthikanti et al. 2022, section 4), a
+tile of logits, and the key-value cache of what is sampled at once. What activations take was measured on CPUs under
+the same autocast (tests/backends/test_memory.py). They are estimates; a run that does not fit after all is tried once
+with half the micro-batch (engine.care).
 """
 
 from collections.abc import Mapping
@@ -24,31 +25,41 @@ USABLE = 0.92
 LEAST_VLLM_SEQUENCES = 16
 """vLLM is given room for so many sequences at least; fewer make it slower than transformers."""
 VLLM_OVERHEAD_BYTES = 2e9
-HEAD_TOKENS = 4_096
-"""Tokens whose logits are held at once: TRL computes log-probabilities in tiles."""
+HEAD_TOKENS, HEAD_WORDS = 4_096, 32_768
+"""TRL computes log-probabilities in tiles of so many tokens and words of the vocabulary."""
+BUSY_TOKENS = 8_192
+"""A GPU is busy with so many tokens in a pass: below, recomputing layers costs less than smaller passes."""
+AGAIN = 1.4
+"""What the backward of a layer holds at its peak, as a multiple of what its forward leaves for it."""
 
 KNOWN = (
-    (0.6e9, 24, 896),
-    (1.8e9, 28, 1_536),
-    (3.5e9, 36, 2_048),
-    (7.8e9, 28, 3_584),
-    (10e9, 32, 4_096),
-    (20e9, 48, 5_120),
-    (40e9, 64, 5_120),
-    (1e12, 80, 8_192),
+    (0.6e9, 24, 896, 4_864),
+    (1.8e9, 28, 1_536, 8_960),
+    (3.5e9, 36, 2_048, 11_008),
+    (7.8e9, 28, 3_584, 18_944),
+    (10e9, 32, 4_096, 14_336),
+    (20e9, 48, 5_120, 13_824),
+    (40e9, 64, 5_120, 27_648),
+    (1e12, 80, 8_192, 28_672),
 )
-"""Layers and width by parameters up to which: Qwen2.5 and Llama 3, their configurations on the hub."""
+"""Layers, width and inner width by parameters up to which: Qwen2.5 and Llama 3, their configurations on the hub."""
+MORE_NORMS = ("Olmo2", "Olmo3", "Qwen3", "Gemma")
+"""Architectures that normalise queries and keys, or after a layer's parts too."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What of a model decides memory. `kv_bytes`: of the bfloat16 keys and values of one token, all layers."""
+    """What of a model decides memory. Bytes of a token: `kv_bytes` of bfloat16 keys and values, all layers;
+    `saved_bytes` of what one layer leaves for its backward under autocast, and `saved_by_length` of that for every
+    token of the sequence, where attention is not fused."""
 
     parameters: int
     layers: int
     width: int
     vocabulary: int
     kv_bytes: float
+    saved_bytes: float
+    saved_by_length: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,13 +73,14 @@ class Gpu:
 class Fit(Frozen):
     """How a training runs: `ranks` processes, each on one GPU; `micro_batch` x `accumulation` x `ranks` rollouts an
     update. `sharding`: `full` splits weights, gradients and optimizer over the ranks (FSDP, as ZeRO stage 3).
-    `peak_bytes` are of one GPU, estimated."""
+    `checkpointing`: layers are recomputed in the backward. `peak_bytes` are of one GPU, estimated."""
 
     ranks: int
     micro_batch: int
     accumulation: int
     sampling_batch: int
     sharding: Literal["none", "full"]
+    checkpointing: bool = False
     generation: Literal["vllm", "transformers"]
     vllm_share: float | None = None
     peak_bytes: float
@@ -81,8 +93,8 @@ class Fit(Frozen):
         return (
             f"{self.ranks} x {gpu.name}, micro-batch {self.micro_batch} x {self.accumulation} accumulated{ranks} = "
             f"{self.micro_batch * self.accumulation * self.ranks} rollouts an update, {stage}, "
-            f"sampled by {by}, {self.sampling_batch} at once a rank, peak about {self.peak_bytes / 1e9:.0f} of "
-            f"{gpu.memory / 1e9:.0f} GB"
+            f"{'layers recomputed' if self.checkpointing else 'nothing recomputed'}, sampled by {by}, "
+            f"{self.sampling_batch} at once a rank, peak about {self.peak_bytes / 1e9:.0f} of {gpu.memory / 1e9:.0f} GB"
         )
 
 
@@ -91,14 +103,36 @@ def shape_by(card: Card, config: Mapping[str, Any]) -> Shape:
     layers, width, heads = (int(config[name]) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     size = int(config.get("head_dim") or width // heads)
     keys = int(config.get("num_key_value_heads") or heads)
-    return Shape(card.parameters, layers, width, int(config["vocab_size"]), 4.0 * layers * keys * size)
+    inner, architecture = int(config["intermediate_size"]), card.architecture
+    return Shape(
+        card.parameters,
+        layers,
+        width,
+        int(config["vocab_size"]),
+        4.0 * layers * keys * size,
+        _saved(architecture, width, inner),
+        6.5 * heads if architecture.startswith("Gemma2") else 0.0,
+    )
+
+
+def _saved(architecture: str, width: int, inner: int) -> float:
+    """Return the bytes that one layer of a model leaves for one token: measured, see tests/backends/test_memory.py."""
+    return (54.0 if architecture.startswith(MORE_NORMS) else 38.0) * width + 8.0 * inner
 
 
 def shape_of(card: Card) -> Shape:
     """Return a card's shape, as that of known models of its size: before its configuration is here."""
-    layers, width = next((layers, width) for most, layers, width in KNOWN if card.parameters <= most)
+    layers, width, inner = next(rest for most, *rest in KNOWN if card.parameters <= most)
     grouped = 1.0 if card.architecture.startswith("Olmo2") else 0.25  # OLMo 2 has a key for every query head
-    return Shape(card.parameters, layers, width, 152_064, 4.0 * layers * width * grouped)
+    return Shape(
+        card.parameters,
+        layers,
+        width,
+        152_064,
+        4.0 * layers * width * grouped,
+        _saved(card.architecture, width, inner),
+        6.5 * width / 256 if card.architecture.startswith("Gemma2") else 0.0,
+    )
 
 
 def trained_by_lora(shape: Shape, lora: Lora) -> float:
@@ -119,6 +153,33 @@ def state_bytes(shape: Shape, settings: TrainingSettings) -> float:
     return 4.0 * shape.parameters + 16.0 * trained_by_lora(shape, settings.lora)
 
 
+def length_of(settings: TrainingSettings) -> int:
+    """Return the tokens of the longest sequence."""
+    return settings.max_prompt_tokens + settings.max_completion_tokens
+
+
+def update_bytes(
+    shape: Shape, settings: TrainingSettings, *, ranks: int, micro_batch: int, checkpointing: bool
+) -> float:
+    """Return what one GPU holds at the peak of an update beside weights, gradients and optimizer.
+
+    The peak is where log-probabilities are computed, with the bfloat16 copies of all weights, or in the backward of the
+    last layer; a forward whose layers are recomputed leaves its float32 inputs alone and no copies of weights.
+    """
+    length, sharded = length_of(settings), is_sharded(settings, ranks)
+    tokens, layer = micro_batch * length, 2.0 * shape.parameters / shape.layers
+    ends = 2.0 * shape.vocabulary * shape.width  # of the embedding, and of the head
+    copies = 2 * ends + 2 * layer if sharded else 2.0 * shape.parameters
+    whole = 2 * ends + layer if sharded else 0.0  # gradients before they are dealt out
+    head = 2.0 * HEAD_WORDS * min(HEAD_TOKENS, tokens) + 16.0 * tokens * shape.width
+    head += 2 * ends if settings.lora is None else 0.0  # the head's gradient, before it is added up
+    saved = tokens * (shape.saved_bytes + shape.saved_by_length * length)
+    if checkpointing:
+        kept = 4.0 * tokens * shape.width * shape.layers
+        return kept + max(copies + head, (copies if sharded else layer) + whole + AGAIN * saved)
+    return saved * shape.layers + copies + max(head, whole + (AGAIN - 1) * saved)
+
+
 def peak_bytes(
     shape: Shape,
     settings: TrainingSettings,
@@ -128,21 +189,19 @@ def peak_bytes(
     sampling_batch: int,
     vllm_share: float | None,
     gpu: Gpu,
+    checkpointing: bool = True,
 ) -> float:
     """Return what one GPU holds at the peak of a step: of an update, or of sampling, whichever is more."""
-    length = settings.max_prompt_tokens + settings.max_completion_tokens
     sharded = is_sharded(settings, ranks)
     states = state_bytes(shape, settings) / (ranks if sharded else 1)
-    # bfloat16 copies: of all weights, or of two layers at a time where they are sharded
-    copies = 2.0 * shape.parameters * (min(1.0, 2 / shape.layers) if sharded else 1.0)
-    kept = 2.0 * micro_batch * length * shape.width * shape.layers
-    recomputed = 40.0 * micro_batch * length * shape.width
-    head = 3 * 4.0 * shape.vocabulary * min(HEAD_TOKENS, micro_batch * length)
-    update = states + copies + kept + recomputed + head
+    update = states + update_bytes(shape, settings, ranks=ranks, micro_batch=micro_batch, checkpointing=checkpointing)
     if vllm_share is not None:
         return OVERHEAD_BYTES + update + vllm_share * gpu.memory
-    gathered = 4.0 * shape.parameters if sharded else 0.0  # transformers samples from whole weights
-    sampling = states + copies + gathered + sampling_batch * (length * shape.kv_bytes + 8.0 * shape.vocabulary)
+    # transformers samples with autocast's copies; what is sharded with embedding and head whole, in float32, and one
+    # layer after another
+    ends, layer = 2.0 * shape.vocabulary * shape.width, 2.0 * shape.parameters / shape.layers
+    copies = 4 * ends + 2 * layer if sharded else 2.0 * shape.parameters
+    sampling = states + copies + sampling_batch * (length_of(settings) * shape.kv_bytes + 16.0 * shape.vocabulary)
     return OVERHEAD_BYTES + max(update, sampling)
 
 
@@ -211,17 +270,26 @@ def _on(
     generation: Literal["vllm", "transformers"],
     most: int | None,
 ) -> Fit | None:
-    """Return the fit on some ranks, or None."""
+    """Return the fit on some ranks, or None: with nothing recomputed where a pass then still keeps a GPU busy."""
     mine = settings.prompts_per_step * settings.group_size // settings.updates_per_step // ranks
     local = settings.prompts_per_step * settings.group_size // ranks
     room = USABLE * gpu.memory
     share = _vllm_share(shape, settings, gpu) if generation == "vllm" else None
-    for micro in (n for n in range(min(mine, most or MOST_MICRO_BATCH), 0, -1) if mine % n == 0):
+    largest = [n for n in range(min(mine, most or MOST_MICRO_BATCH), 0, -1) if mine % n == 0]
+    busy = [n for n in largest if n * length_of(settings) >= BUSY_TOKENS or n == mine]
+    for micro, again in [(n, False) for n in busy] + [(n, True) for n in largest]:
         whole = settings.sampling_batch and min(settings.sampling_batch, local)
         at_once = [whole] if whole else [g for g in _halved(local) if g >= min(settings.group_size, local)]
         for sampled in at_once if share is None else at_once[:1]:
             peak = peak_bytes(
-                shape, settings, ranks=ranks, micro_batch=micro, sampling_batch=sampled, vllm_share=share, gpu=gpu
+                shape,
+                settings,
+                ranks=ranks,
+                micro_batch=micro,
+                sampling_batch=sampled,
+                vllm_share=share,
+                gpu=gpu,
+                checkpointing=again,
             )
             if peak <= room:
                 return Fit(
@@ -230,6 +298,7 @@ def _on(
                     accumulation=mine // micro,
                     sampling_batch=sampled,
                     sharding="full" if is_sharded(settings, ranks) else "none",
+                    checkpointing=again,
                     generation=generation,
                     vllm_share=share,
                     peak_bytes=peak,
@@ -251,6 +320,6 @@ SMI = 0.985
 
 def _vllm_share(shape: Shape, settings: TrainingSettings, gpu: Gpu) -> float:
     """Return the share of a GPU's memory for vLLM: its bfloat16 weights and room for some sequences, rounded up."""
-    length = settings.max_prompt_tokens + settings.max_completion_tokens
-    needed = 2.0 * shape.parameters + VLLM_OVERHEAD_BYTES + LEAST_VLLM_SEQUENCES * length * shape.kv_bytes
+    needed = 2.0 * shape.parameters + VLLM_OVERHEAD_BYTES
+    needed += LEAST_VLLM_SEQUENCES * length_of(settings) * shape.kv_bytes
     return min(0.95, -(-100 * needed // gpu.memory) / 100)

@@ -101,9 +101,9 @@ class Definition(Frozen):
 
 class Ran(Frozen):
     """How a training ran: what bounds memory and speed (docs/gpus.md says what else it decides). `ranks` processes,
-    each on one `gpu`, with `micro_batch` completions in a pass; `sharding` over them; what sampled; `correction`: the
-    importance ratios between what sampled and what is trained, min, mean and max over the run, where they are two
-    programs."""
+    each on one `gpu`, with `micro_batch` completions in a pass; `sharding` over them; whether layers were recomputed
+    (`checkpointing`); what sampled; `correction`: the importance ratios between what sampled and what is trained, min,
+    mean and max over the run, where they are two programs."""
 
     ranks: int = 1
     micro_batch: int
@@ -111,6 +111,7 @@ class Ran(Frozen):
     gpu: str | None = None
     sampling_batch: int | None = None
     sharding: Literal["none", "full"] = "none"
+    checkpointing: bool = False
     generation: Literal["vllm", "transformers"] = "transformers"
     vllm_share: float | None = None
     correction: tuple[float, float, float] | None = None

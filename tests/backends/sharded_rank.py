@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.fsdp import FullyShardedDataParallel, _optim_utils
 from torch.distributed.fsdp._flat_param import FlatParamHandle
@@ -35,7 +35,12 @@ def unflatten(info, states, name, shard_state, to_save, cpu_offload):
     unflattened(info, states, name, shard_state, to_save, False)
 
 
+def no_sync(self, model):
+    raise AssertionError("each rank would add up whole gradients")
+
+
 PartialState.__init__ = begin
+Accelerator.no_sync = no_sync
 FullyShardedDataParallel.__init__ = wrap
 FlatParamHandle.to_cpu = lambda self: nullcontext()  # it would free what it has just "moved"
 _optim_utils._unflatten_orig_param_states = unflatten

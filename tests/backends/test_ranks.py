@@ -185,8 +185,8 @@ def sharded(folder: Path, *, generation: str = "transformers", steps: int = 2) -
     """Start a training in two ranks that FSDP really shards (tests/backends/sharded_rank.py)."""
     inputs = small("random", **{**SETTINGS, "steps": steps}).model_copy(update={"save_at": ()})
     fit = Fit(
-        ranks=2, micro_batch=4, accumulation=1, sampling_batch=4, sharding="full", generation=generation,
-        vllm_share=0.3 if generation == "vllm" else None, peak_bytes=0,
+        ranks=2, micro_batch=2, accumulation=2, sampling_batch=4, sharding="full", generation=generation,
+        checkpointing=True, vllm_share=0.3 if generation == "vllm" else None, peak_bytes=0,
     )  # fmt: skip
     asked = {"inputs": inputs.model_dump(mode="json"), "fit": fit.model_dump(), "labels": None, "trackers": None}
     folder.mkdir(exist_ok=True)
@@ -211,6 +211,7 @@ def found_by(folder: Path, process: subprocess.Popen) -> dict:
 def test_weights_that_are_really_sharded(tmp_path, monkeypatch) -> None:
     found = found_by(tmp_path, sharded(tmp_path))
     assert found["rollouts"] == 32 and found["replayed_differently"] == 0 and found["ran"]["sharding"] == "full"
+    assert found["ran"]["checkpointing"] and found["ran"]["accumulation"] == 2
     one = trained(small("random", **SETTINGS).model_copy(update={"save_at": ()}), tmp_path / "one", 2, monkeypatch)
     assert [s["loss"] for s in found["steps"]] == pytest.approx([s.loss for s in one.steps], abs=1e-5)
     assert [s["grad_norm"] for s in found["steps"]] == pytest.approx([s.grad_norm for s in one.steps], rel=1e-3)

@@ -166,4 +166,4 @@ def test_plan_says_what_fits_here_and_refuses_what_does_not(three_gpus, capsys, 
     assert "= 128 rollouts an update" in out
     assert rlvr_bench([*arguments, "--suite", "standard", "--models", "olmo-2-1124-7b"]) == 0
     out = capsys.readouterr().out
-    assert "missing:   olmo-2-1124-7b does not fit: its training holds 117 GB" in out and "would fit: 8 GPUs of" in out
+    assert "missing:   olmo-2-1124-7b does not fit: its training holds 117 GB" in out and "would fit: 4 GPUs of" in out
