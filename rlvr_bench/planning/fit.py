@@ -270,14 +270,15 @@ def _on(
     generation: Literal["vllm", "transformers"],
     most: int | None,
 ) -> Fit | None:
-    """Return the fit on some ranks, or None: with nothing recomputed where a pass then still keeps a GPU busy."""
+    """Return the fit on some ranks, or None: with nothing recomputed where a pass then still keeps a GPU busy, and no
+    attempt ran out of memory."""
     mine = settings.prompts_per_step * settings.group_size // settings.updates_per_step // ranks
     local = settings.prompts_per_step * settings.group_size // ranks
     room = USABLE * gpu.memory
     share = _vllm_share(shape, settings, gpu) if generation == "vllm" else None
     largest = [n for n in range(min(mine, most or MOST_MICRO_BATCH), 0, -1) if mine % n == 0]
-    busy = [n for n in largest if n * length_of(settings) >= BUSY_TOKENS or n == mine]
-    for micro, again in [(n, False) for n in busy] + [(n, True) for n in largest]:
+    busy = [n for n in largest if n > 1 and (n * length_of(settings) >= BUSY_TOKENS or n == mine)]
+    for micro, again in [(n, False) for n in busy if most is None] + [(n, True) for n in largest]:
         whole = settings.sampling_batch and min(settings.sampling_batch, local)
         at_once = [whole] if whole else [g for g in _halved(local) if g >= min(settings.group_size, local)]
         for sampled in at_once if share is None else at_once[:1]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rlvr_bench import catalog
 from rlvr_bench.errors import EnvironmentFaultError
-from rlvr_bench.planning.fit import USABLE, Gpu, Shape, choices, fit, peak_bytes, shape_of, state_bytes
+from rlvr_bench.planning.fit import BUSY_TOKENS, USABLE, Gpu, Shape, choices, fit, peak_bytes, shape_of, state_bytes
 from rlvr_bench.schema.suite import Lora
 
 H100, A10 = Gpu("H100", 80e9), Gpu("A10", 24e9)
@@ -114,6 +114,18 @@ def test_after_out_of_memory_the_batch_is_half_of_what_was_tried() -> None:
     again = fit(card, settings.model_copy(update=half), H100, 1, generation="transformers", most=half["micro_batch"])
     assert (again.micro_batch, again.sampling_batch) == (half["micro_batch"], half["sampling_batch"])
     assert again.micro_batch * again.accumulation == first.micro_batch * first.accumulation
+
+
+def test_layers_are_recomputed_only_where_they_must_be() -> None:
+    card, settings = catalog.load_card("qwen2.5-1.5b"), catalog.load_suite("standard").training
+    length = settings.max_prompt_tokens + settings.max_completion_tokens
+    whole = fit(card, settings, H100, 1, generation="transformers")
+    assert not whole.checkpointing and "nothing recomputed" in whole.words(H100)
+    assert whole.micro_batch * length >= BUSY_TOKENS
+    assert fit(card, settings, Gpu("40 GB", 40e9), 1, generation="transformers").checkpointing
+    again = fit(card, settings, H100, 1, generation="transformers", most=whole.micro_batch // 2)  # it ran out of memory
+    assert again.checkpointing and again.micro_batch == whole.micro_batch // 2
+    assert again.peak_bytes < whole.peak_bytes
 
 
 def test_what_was_decided_already_is_tried_anyhow() -> None:
