@@ -35,6 +35,18 @@ def ran(fit: Fit, ratios: Sequence[tuple[float, float, float]]) -> Ran:
     )
 
 
+def sharded_precision() -> Any:
+    """Return in what FSDP keeps what is used on a GPU: weights in bfloat16, sums over ranks and buffers in float32.
+
+    Accelerate's own choice has buffers in bfloat16 too, where rotary frequencies are wrong by radians after thousands
+    of tokens.
+    """
+    import torch
+    from torch.distributed.fsdp import MixedPrecision
+
+    return MixedPrecision(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, buffer_dtype=torch.float32)
+
+
 def vllm_arguments(fit: Fit, inputs: TrainInputs, ends: Sequence[int]) -> dict[str, Any]:
     """Return TRL's arguments for vLLM on the same GPUs; `ends` are the ids of the tokens that end an answer, which vLLM
     would otherwise take from the model's own files.

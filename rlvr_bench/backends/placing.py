@@ -70,6 +70,7 @@ def fit_here(inputs: TrainInputs, adapted: Mapping[str, int] = MappingProxyType(
             accumulation=update // micro,
             sampling_batch=s.sampling_batch or s.group_size,
             sharding="none",
+            checkpointing=False,
             generation=generator("cpu"),
             vllm_share=0.3 if generator("cpu") == "vllm" else None,
             peak_bytes=0.0,

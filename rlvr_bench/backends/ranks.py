@@ -183,7 +183,6 @@ def _failure(folder: Path, code: int) -> RanksError:
 
 def main(folder: Path) -> int:
     """Be one rank of the training of a stage's folder; return the exit code."""
-    import torch
     from accelerate import PartialState
 
     from rlvr_bench.backends import models, trl
@@ -220,11 +219,22 @@ def main(folder: Path) -> int:
         return 1
     if ranks.first:
         write_text(folder / FOUND, found.model_dump_json() + "\n")
-    if (
-        torch.distributed.is_initialized()
-    ):  # left to the interpreter's end, a finished rank is aborted there now and then
-        torch.distributed.destroy_process_group()
+    _leave()
     return 0
+
+
+def _leave() -> None:
+    """Leave the group of ranks: left to the interpreter's end, a finished rank is aborted there now and then.
+
+    What is found is written already, so nothing that goes wrong here matters.
+    """
+    import torch
+
+    try:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    except Exception:
+        traceback.print_exc()
 
 
 def _end_with(parent: int) -> None:

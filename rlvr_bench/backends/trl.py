@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_bench.backends.data import drawn, training_pool
-from rlvr_bench.backends.fitted import CORRECTION, engine_seeded, fitted, lora_arguments, merged, ran, vllm_arguments
+from rlvr_bench.backends.fitted import (
+    CORRECTION,
+    engine_seeded,
+    fitted,
+    lora_arguments,
+    merged,
+    ran,
+    sharded_precision,
+    vllm_arguments,
+)
 from rlvr_bench.backends.labels import read_labels
 from rlvr_bench.backends.models import ONE_FILE, end_ids, load_model, load_tokenizer, prompt_ids
 from rlvr_bench.backends.ranks import ALONE, Ranks
@@ -140,6 +149,8 @@ def train(
             **lora_arguments(s.lora),
         )
         recorder.trainer = trainer
+        if sharded and config.bf16:
+            trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = sharded_precision()
         trainer.confidence = rollouts.signal.confidence
         trainer.stops = inputs.card.stop
         trainer.sampling_batch = s.sampling_batch

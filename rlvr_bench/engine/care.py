@@ -163,7 +163,8 @@ def _signature(folder: Path) -> tuple[int, int]:
 def smaller(inputs: AnyInputs, adapted: dict[str, int]) -> dict[str, int] | None:
     """Return batches of half the size, at the same effective batch, or None where they cannot be smaller.
 
-    A training's micro-batch must divide the rollouts of an update; what is sampled at once is halved with it.
+    A training's micro-batch must divide the rollouts of an update; what is sampled at once is halved with it, and after
+    it is 1.
     """
     if isinstance(inputs, TrainInputs):
         s = inputs.settings
@@ -171,7 +172,9 @@ def smaller(inputs: AnyInputs, adapted: dict[str, int]) -> dict[str, int] | None
         now = adapted.get("micro_batch") or s.micro_batch or update
         half = next((n for n in range(now // 2, 0, -1) if update % n == 0), None)
         sampled = adapted.get("sampling_batch") or s.sampling_batch or s.prompts_per_step * s.group_size
-        return None if half is None else {"micro_batch": half, "sampling_batch": max(1, sampled // 2)}
+        if half is None and sampled == 1:
+            return None
+        return {"micro_batch": half or now, "sampling_batch": max(1, sampled // 2)}
     if isinstance(inputs, AdoptInputs):
         return None
     own = inputs.task.sampling.batch_size if isinstance(inputs, EvaluateInputs) else inputs.batch_size

@@ -311,7 +311,8 @@ class SlurmExecutor:
             else:
                 code, _, signal = told.get("ExitCode", "1:0").partition(":")
                 said = -int(signal) if signal not in ("", "0") else int(code)
-                lost = state in ENDED_BY_SLURM or self._begun(array, int(task)) < int(told.get("Restarts", 0))
+                restarts = int(told.get("Restarts", 0))
+                lost = state in ENDED_BY_SLURM or (said == 1 and self._begun(array, int(task)) < restarts)
                 found[int(task)] = LOST if lost else said
         return found, back
 

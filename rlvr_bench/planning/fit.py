@@ -4,7 +4,7 @@ The sums are of what a step holds at its peak: weights, gradients and optimizer 
 ZeRO, section 3.1), activations, of all layers or with one recomputed at a time (Korthikanti et al. 2022, section 4), a
 tile of logits, and the key-value cache of what is sampled at once. What activations take was measured on CPUs under
 the same autocast (tests/backends/test_memory.py). They are estimates; a run that does not fit after all is tried once
-with half the micro-batch (engine.care).
+with half the micro-batch, and layers recomputed (engine.care).
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,8 @@ BUSY_TOKENS = 8_192
 """A GPU is busy with so many tokens in a pass: below, recomputing layers costs less than smaller passes."""
 AGAIN = 1.4
 """What the backward of a layer holds at its peak, as a multiple of what its forward leaves for it."""
+KEYS_IN_FLOAT32 = 1.5
+"""Of the bfloat16 cache: autocast leaves keys in float32, as rotary embeddings are, where transformers samples."""
 
 KNOWN = (
     (0.6e9, 24, 896, 4_864),
@@ -43,15 +45,13 @@ KNOWN = (
     (1e12, 80, 8_192, 28_672),
 )
 """Layers, width and inner width by parameters up to which: Qwen2.5 and Llama 3, their configurations on the hub."""
-MORE_NORMS = ("Olmo2", "Olmo3", "Qwen3", "Gemma")
-"""Architectures that normalise queries and keys, or after a layer's parts too."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """What of a model decides memory. Bytes of a token: `kv_bytes` of bfloat16 keys and values, all layers;
-    `saved_bytes` of what one layer leaves for its backward under autocast, and `saved_by_length` of that for every
-    token of the sequence, where attention is not fused."""
+    `saved_bytes` of what one layer leaves for its backward under autocast; `scores` heads beside it leave their
+    attention for every token of the sequence, where it is not fused. `tied`: embedding and head are one."""
 
     parameters: int
     layers: int
@@ -59,7 +59,8 @@ class Shape:
     vocabulary: int
     kv_bytes: float
     saved_bytes: float
-    saved_by_length: float = 0.0
+    scores: int = 0
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Fit(Frozen):
     accumulation: int
     sampling_batch: int
     sharding: Literal["none", "full"]
-    checkpointing: bool = False
+    checkpointing: bool
     generation: Literal["vllm", "transformers"]
     vllm_share: float | None = None
     peak_bytes: float
@@ -103,21 +104,28 @@ def shape_by(card: Card, config: Mapping[str, Any]) -> Shape:
     layers, width, heads = (int(config[name]) for name in ("num_hidden_layers", "hidden_size", "num_attention_heads"))
     size = int(config.get("head_dim") or width // heads)
     keys = int(config.get("num_key_value_heads") or heads)
-    inner, architecture = int(config["intermediate_size"]), card.architecture
+    architecture = card.architecture
     return Shape(
         card.parameters,
         layers,
         width,
         int(config["vocab_size"]),
         4.0 * layers * keys * size,
-        _saved(architecture, width, inner),
-        6.5 * heads if architecture.startswith("Gemma2") else 0.0,
+        _saved(architecture, width, heads * size, int(config["intermediate_size"])),
+        heads if architecture.startswith("Gemma2") else 0,
+        bool(config.get("tie_word_embeddings", architecture.startswith("Gemma"))),
     )
 
 
-def _saved(architecture: str, width: int, inner: int) -> float:
-    """Return the bytes that one layer of a model leaves for one token: measured, see tests/backends/test_memory.py."""
-    return (54.0 if architecture.startswith(MORE_NORMS) else 38.0) * width + 8.0 * inner
+def _saved(architecture: str, width: int, attention: int, inner: int) -> float:
+    """Return the bytes that one layer leaves for one token, `attention` being the width of all its heads: measured
+    (tests/backends/test_memory.py). More norms leave more."""
+    more = 0.0
+    if architecture.startswith(("Olmo", "Gemma")):
+        more = 16.0 * width
+    elif architecture.startswith("Qwen3"):
+        more = 6.0 * attention
+    return 28.0 * width + 10.0 * attention + 8.0 * inner + more
 
 
 def shape_of(card: Card) -> Shape:
@@ -130,8 +138,9 @@ def shape_of(card: Card) -> Shape:
         width,
         152_064,
         4.0 * layers * width * grouped,
-        _saved(card.architecture, width, inner),
-        6.5 * width / 256 if card.architecture.startswith("Gemma2") else 0.0,
+        _saved(card.architecture, width, width, inner),
+        width // 256 if card.architecture.startswith("Gemma2") else 0,
+        card.parameters < 4e9 or card.architecture.startswith("Gemma"),
     )
 
 
@@ -167,17 +176,25 @@ def update_bytes(
     last layer; a forward whose layers are recomputed leaves its float32 inputs alone and no copies of weights.
     """
     length, sharded = length_of(settings), is_sharded(settings, ranks)
-    tokens, layer = micro_batch * length, 2.0 * shape.parameters / shape.layers
-    ends = 2.0 * shape.vocabulary * shape.width  # of the embedding, and of the head
-    copies = 2 * ends + 2 * layer if sharded else 2.0 * shape.parameters
-    whole = 2 * ends + layer if sharded else 0.0  # gradients before they are dealt out
+    tokens, layer, ends = micro_batch * length, 2.0 * shape.parameters / shape.layers, _ends(shape)
+    copies = ends + 2 * layer if sharded else 2.0 * shape.parameters
+    whole = 3 * (ends + layer) if sharded else 0.0  # gradients before they are dealt out, and in float32 for their sum
     head = 2.0 * HEAD_WORDS * min(HEAD_TOKENS, tokens) + 16.0 * tokens * shape.width
-    head += 2 * ends if settings.lora is None else 0.0  # the head's gradient, before it is added up
-    saved = tokens * (shape.saved_bytes + shape.saved_by_length * length)
+    of_head = 4.0 * shape.vocabulary * shape.width if settings.lora is None else 0.0  # its gradient, before it is added
+    held = of_head if shape.tied else 0.0  # a tied one waits for the embedding's
+    fused, scores = tokens * shape.saved_bytes, 8.0 * tokens * shape.scores * length
+    mask = 2.0 * tokens * length
     if checkpointing:
-        kept = 4.0 * tokens * shape.width * shape.layers
-        return kept + max(copies + head, (copies if sharded else layer) + whole + AGAIN * saved)
-    return saved * shape.layers + copies + max(head, whole + (AGAIN - 1) * saved)
+        kept = (2.0 if sharded else 4.0) * tokens * shape.width * shape.layers
+        again = max(AGAIN * fused + scores, 0.6 * fused + 1.8 * scores)  # of the inner part, or of attention after it
+        return kept + max(copies + head + of_head, again + mask + (copies if sharded else layer) + whole + held)
+    again = max((AGAIN - 1) * fused, 0.8 * scores) + whole + held
+    return (fused + scores + mask) * shape.layers + copies + max(head + of_head, again)
+
+
+def _ends(shape: Shape) -> float:
+    """Return the bytes of embedding and head in bfloat16."""
+    return (2.0 if shape.tied else 4.0) * shape.vocabulary * shape.width
 
 
 def peak_bytes(
@@ -189,7 +206,7 @@ def peak_bytes(
     sampling_batch: int,
     vllm_share: float | None,
     gpu: Gpu,
-    checkpointing: bool = True,
+    checkpointing: bool,
 ) -> float:
     """Return what one GPU holds at the peak of a step: of an update, or of sampling, whichever is more."""
     sharded = is_sharded(settings, ranks)
@@ -198,11 +215,12 @@ def peak_bytes(
     if vllm_share is not None:
         return OVERHEAD_BYTES + update + vllm_share * gpu.memory
     # transformers samples with autocast's copies; what is sharded with embedding and head whole, in float32, and one
-    # layer after another
-    ends, layer = 2.0 * shape.vocabulary * shape.width, 2.0 * shape.parameters / shape.layers
-    copies = 4 * ends + 2 * layer if sharded else 2.0 * shape.parameters
-    sampling = states + copies + sampling_batch * (length_of(settings) * shape.kv_bytes + 16.0 * shape.vocabulary)
-    return OVERHEAD_BYTES + max(update, sampling)
+    # layer after another; there are no gradients then
+    copies = 2 * _ends(shape) + 4.0 * shape.parameters / shape.layers if sharded else 2.0 * shape.parameters
+    trained = shape.parameters if settings.lora is None else trained_by_lora(shape, settings.lora)
+    held = states - 4.0 * trained / (ranks if sharded else 1) + copies
+    each = KEYS_IN_FLOAT32 * length_of(settings) * shape.kv_bytes + 16.0 * shape.vocabulary
+    return OVERHEAD_BYTES + max(update, held + sampling_batch * each)
 
 
 def choices(settings: TrainingSettings, available: int) -> list[int]:
@@ -230,10 +248,13 @@ def fit(
     Raises EnvironmentFaultError where nothing fits, saying what would.
     """
     shape = shape or shape_of(card)
-    for count in choices(settings, available) if ranks is None else [ranks]:
-        found = _on(shape, settings, gpu, count, generation, most)
-        if found is not None:
-            return found
+    found = [
+        one
+        for count in (choices(settings, available) if ranks is None else [ranks])
+        if (one := _on(shape, settings, gpu, count, generation, most)) is not None
+    ]
+    if found:  # one completion in a pass leaves nothing to halve
+        return next((one for one in found if one.micro_batch > 1 or one.accumulation == 1), found[0])
     if anyhow:
         smallest = _on(shape, settings, Gpu(gpu.name, BOUNDLESS), ranks or available, generation, 1)
         assert smallest is not None, "anything fits there"

@@ -111,7 +111,7 @@ class Ran(Frozen):
     gpu: str | None = None
     sampling_batch: int | None = None
     sharding: Literal["none", "full"] = "none"
-    checkpointing: bool = False
+    checkpointing: bool | None = None
     generation: Literal["vllm", "transformers"] = "transformers"
     vllm_share: float | None = None
     correction: tuple[float, float, float] | None = None

@@ -141,8 +141,8 @@ def test_a_group_is_never_split() -> None:
 
 def test_what_the_launcher_is_told(monkeypatch) -> None:
     fit = Fit(
-        ranks=8, micro_batch=2, accumulation=4, sampling_batch=16, sharding="full", generation="vllm", vllm_share=0.3,
-        peak_bytes=7e10,
+        ranks=8, micro_batch=2, accumulation=4, sampling_batch=16, sharding="full", checkpointing=True,
+        generation="vllm", vllm_share=0.3, peak_bytes=7e10,
     )  # fmt: skip
     assert launcher(8)[3:] == ["--nproc-per-node", "8", "--standalone"]
     monkeypatch.setenv("RLVR_BENCH_MAIN_ADDRESS", "node-a:29501")
@@ -163,7 +163,7 @@ def test_accelerate_reads_the_sharding_that_is_meant(architecture, monkeypatch) 
 
     fit = Fit(
         ranks=2, micro_batch=2, accumulation=4, sampling_batch=16, sharding="full", generation="transformers",
-        peak_bytes=0,
+        checkpointing=True, peak_bytes=0,
     )  # fmt: skip
     for name, value in environment(fit, f"{architecture}ForCausalLM", "cpu").items():
         monkeypatch.setenv(name, value)
@@ -181,22 +181,38 @@ def test_accelerate_reads_the_sharding_that_is_meant(architecture, monkeypatch) 
     assert sum(isinstance(module, kind) for module in model.modules()) == 2
 
 
-def sharded(folder: Path, *, generation: str = "transformers", steps: int = 2) -> subprocess.Popen:
-    """Start a training in two ranks that FSDP really shards (tests/backends/sharded_rank.py)."""
-    inputs = small("random", **{**SETTINGS, "steps": steps}).model_copy(update={"save_at": ()})
-    fit = Fit(
-        ranks=2, micro_batch=2, accumulation=2, sampling_batch=4, sharding="full", generation=generation,
-        checkpointing=True, vllm_share=0.3 if generation == "vllm" else None, peak_bytes=0,
-    )  # fmt: skip
-    asked = {"inputs": inputs.model_dump(mode="json"), "fit": fit.model_dump(), "labels": None, "trackers": None}
-    folder.mkdir(exist_ok=True)
-    (folder / "ranks.json").write_text(json.dumps(asked))
-    root = Path(__file__).parents[2]
-    env = {**os.environ, **environment(fit, inputs.card.architecture, "cpu"), "RLVR_BENCH_SAVE_MINUTES": "0"}
-    env["PYTHONPATH"] = os.pathsep.join([*([str(root / "tests/stand_ins")] if generation == "vllm" else []), str(root)])
-    words = [*launcher(2), str(Path(__file__).with_name("sharded_rank.py")), str(folder)]
-    with (folder / "err").open("a") as err:
-        return subprocess.Popen(words, env=env, stdout=err, stderr=err)
+@pytest.fixture
+def sharded(tmp_path: Path):
+    """Start trainings in two ranks that FSDP really shards (tests/backends/sharded_rank.py); none outlives the test."""
+    started: list[subprocess.Popen] = []
+
+    def start(
+        name: str, *, generation: str = "transformers", steps: int = 2, sharding: str = "full", precision: str = "no"
+    ) -> subprocess.Popen:
+        inputs = small("random", **{**SETTINGS, "steps": steps}).model_copy(update={"save_at": ()})
+        fit = Fit(
+            ranks=2, micro_batch=2, accumulation=2, sampling_batch=4, sharding=sharding, generation=generation,
+            checkpointing=True, vllm_share=0.3 if generation == "vllm" else None, peak_bytes=0,
+        )  # fmt: skip
+        asked = {"inputs": inputs.model_dump(mode="json"), "fit": fit.model_dump(), "labels": None, "trackers": None}
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "ranks.json").write_text(json.dumps(asked))
+        root = Path(__file__).parents[2]
+        env = {**os.environ, **environment(fit, inputs.card.architecture, "cpu"), "RLVR_BENCH_SAVE_MINUTES": "0"}
+        env["ACCELERATE_MIXED_PRECISION"] = precision
+        stand_ins = [str(root / "tests/stand_ins")] if generation == "vllm" else []
+        env["PYTHONPATH"] = os.pathsep.join([*stand_ins, str(root)])
+        words = [*launcher(2), str(Path(__file__).with_name("sharded_rank.py")), str(folder)]
+        with (folder / "err").open("a") as err:
+            started.append(subprocess.Popen(words, env=env, stdout=err, stderr=err))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+                one.kill()
 
 
 def found_by(folder: Path, process: subprocess.Popen) -> dict:
@@ -208,8 +224,8 @@ def found_by(folder: Path, process: subprocess.Popen) -> dict:
 
 
 @pytest.mark.slow
-def test_weights_that_are_really_sharded(tmp_path, monkeypatch) -> None:
-    found = found_by(tmp_path, sharded(tmp_path))
+def test_weights_that_are_really_sharded(sharded, tmp_path, monkeypatch) -> None:
+    found = found_by(tmp_path / "whole", sharded("whole"))
     assert found["rollouts"] == 32 and found["replayed_differently"] == 0 and found["ran"]["sharding"] == "full"
     assert found["ran"]["checkpointing"] and found["ran"]["accumulation"] == 2
     one = trained(small("random", **SETTINGS).model_copy(update={"save_at": ()}), tmp_path / "one", 2, monkeypatch)
@@ -218,11 +234,26 @@ def test_weights_that_are_really_sharded(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_sharded_training_saves_and_goes_on(tmp_path) -> None:
+def test_sharded_weights_are_bfloat16_and_rotary_frequencies_are_not(sharded, tmp_path) -> None:
+    """As on GPUs: accelerate would round FSDP's buffers too, and positions after thousands of tokens with them."""
+    updates = {}
+    for name, sharding in (("sharded", "full"), ("one", "none")):
+        found_by(tmp_path / name, sharded(name, precision="bf16", sharding=sharding))
+        assert json.loads((tmp_path / name / "buffers.json").read_text())["inv_freq"] == "torch.float32"
+        lines = [json.loads(line) for line in (tmp_path / name / layout.METRICS).read_text().splitlines()]
+        updates[name] = [(line["loss"], line["grad_norm"]) for line in lines if "update" in line]
+    assert rows_of(tmp_path / "sharded")[:16] == rows_of(tmp_path / "one")[:16]
+    # the fourth is of a few clipped tokens, and differs between float32 and bfloat16 as much
+    for (loss, norm), (own, other) in zip(updates["sharded"][:3], updates["one"][:3], strict=True):
+        assert loss == pytest.approx(own, abs=2e-3) and norm == pytest.approx(other, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_sharded_training_saves_and_goes_on(sharded, tmp_path) -> None:
     """Weights and Adam's state are gathered into a checkpoint and dealt out again: the rest is bit for bit the same."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = found_by(whole, sharded(whole, steps=6))
-    process = sharded(killed, steps=6)
+    undisturbed = found_by(whole, sharded("whole", steps=6))
+    process = sharded("killed", steps=6)
     deadline = time.monotonic() + 120
     while len(resuming.healths(killed)) < 3 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
@@ -232,15 +263,15 @@ def test_a_sharded_training_saves_and_goes_on(tmp_path) -> None:
     process.wait()
     psutil.wait_procs(started, timeout=30)
     assert (killed / layout.TRAINER / resuming.MARK).is_file() and not (killed / "training.json").exists()
-    again = found_by(killed, sharded(killed, steps=6))
+    again = found_by(killed, sharded("killed", steps=6))
     assert again["resumed"] and again["resumed"][0] >= 2
     assert rows_of(killed) == rows_of(whole)
     assert again["checkpoint_sha256"] == undisturbed["checkpoint_sha256"]
 
 
 @pytest.mark.slow
-def test_sharded_weights_reach_vllm(tmp_path) -> None:
+def test_sharded_weights_reach_vllm(sharded, tmp_path) -> None:
     """Against the stand-in: TRL walks a model that FSDP wrapped after it was handed over."""
-    found = found_by(tmp_path, sharded(tmp_path, generation="vllm"))
+    found = found_by(tmp_path / "v", sharded("v", generation="vllm"))
     low, _, high = found["ran"]["correction"]
     assert 0.999 < low <= high < 1.001, "the engine did not have the trainer's weights"

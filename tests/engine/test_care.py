@@ -80,9 +80,11 @@ def test_smaller_batches_keep_the_effective_one() -> None:
         inputs = with_smaller(train, adapted)
         assert isinstance(inputs, TrainInputs)
         type(inputs.settings).model_validate(inputs.settings.model_dump())  # still whole updates
-        seen.append(adapted["micro_batch"])
+        seen.append((adapted["micro_batch"], adapted["sampling_batch"]))
         adapted = smaller(train, adapted)
-    assert seen == [16, 8, 4, 2, 1]
+    micro, sampled = zip(*seen, strict=True)
+    assert list(dict.fromkeys(micro)) == [16, 8, 4, 2, 1] and sampled[-1] == 1  # then less is sampled at once
+    assert sampled == tuple(sorted(set(sampled), reverse=True))
     own = {"steps", "prompts_per_step", "group_size", "updates_per_step", "learning_rate"}
     assert inputs.settings.model_dump(include=own) == train.settings.model_dump(include=own)
     evaluate = next(s.inputs for s in plan.stages if s.kind == "evaluate")

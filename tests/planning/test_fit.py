@@ -78,12 +78,12 @@ def test_what_cannot_fit_is_refused_with_what_would() -> None:
 
 def test_more_of_anything_is_more_memory() -> None:
     shape = Shape(1_500_000_000, 28, 1_536, 152_000, 28_672.0, 130_000.0)
-    given = {"ranks": 1, "micro_batch": 4, "sampling_batch": 16, "vllm_share": None, "gpu": H100}
+    given = {"ranks": 1, "micro_batch": 4, "sampling_batch": 16, "vllm_share": None, "gpu": H100, "checkpointing": True}
     base = peak_bytes(shape, SETTINGS, **given)
     assert peak_bytes(shape, SETTINGS, **{**given, "micro_batch": 64}) > base
     assert peak_bytes(shape, SETTINGS, **{**given, "sampling_batch": 4096}) > base
     assert peak_bytes(shape, SETTINGS, **{**given, "ranks": 4}) < base
-    assert peak_bytes(shape, SETTINGS, **given, checkpointing=False) > base
+    assert peak_bytes(shape, SETTINGS, **{**given, "checkpointing": False}) > base
     assert peak_bytes(shape, SETTINGS, **{**given, "vllm_share": 0.2}) > base + 15e9
     assert peak_bytes(shape, SETTINGS.model_copy(update={"optimizer": "sgd"}), **given) < base
     assert base > state_bytes(shape, SETTINGS) == 24e9
