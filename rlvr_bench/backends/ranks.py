@@ -5,6 +5,7 @@ this module's `main`, which trains, and the first writes what was found. A rank 
 before its siblings are stopped, so that the record names the cause and not the silence that follows.
 """
 
+import atexit
 import json
 import os
 import shlex
@@ -18,7 +19,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rlvr_bench.errors import EnvironmentFaultError, RlvrBenchError
 from rlvr_bench.planning.fit import Fit
@@ -219,22 +220,20 @@ def main(folder: Path) -> int:
         return 1
     if ranks.first:
         write_text(folder / FOUND, found.model_dump_json() + "\n")
-    _leave()
     return 0
 
 
-def _leave() -> None:
-    """Leave the group of ranks: left to the interpreter's end, a finished rank is aborted there now and then.
+def run(folder: Path) -> NoReturn:
+    """Be one rank, and end this process without the interpreter's own end.
 
-    What is found is written already, so nothing that goes wrong here matters.
+    There gloo's threads meet what is being torn down, and a rank that has done its work is aborted now and then.
     """
-    import torch
-
-    try:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
-    except Exception:
-        traceback.print_exc()
+    code = main(folder)
+    if of_process().first:
+        atexit._run_exitfuncs()  # trackers send what they hold
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _end_with(parent: int) -> None:
@@ -255,4 +254,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    run(Path(sys.argv[1]))

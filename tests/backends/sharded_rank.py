@@ -66,4 +66,4 @@ if __name__ == "__main__":
         saved(trainer, folder, *rest)
 
     ours.save_weights = save
-    sys.exit(ranks.main(Path(sys.argv[1])))
+    ranks.run(Path(sys.argv[1]))

@@ -95,7 +95,7 @@ def test_a_rank_that_fails_is_named_with_its_error(tmp_path: Path, monkeypatch) 
 @pytest.mark.slow
 def test_ranks_end_with_their_worker_and_the_next_goes_on(tmp_path: Path, monkeypatch) -> None:
     """SIGKILL of the worker: its ranks see that it is gone; the next attempt resumes with the same rollouts."""
-    inputs = small("ttrl", **{**SETTINGS, "steps": 6})
+    inputs = small("ttrl", **{**SETTINGS, "steps": 16})  # it must not end before its ranks look for their worker
     whole = trained(inputs, tmp_path / "whole", 2, monkeypatch)
     folder = tmp_path / "killed"
     folder.mkdir()

@@ -218,11 +218,16 @@ def test_what_slurm_refuses_is_an_error_at_once(quick, monkeypatch) -> None:
 
 
 def test_a_controller_that_is_away_is_waited_for(quick, cluster) -> None:
-    executor, folders = quick("sleep 10", 1)
+    executor, folders = quick("sleep 25", 1)
     executor.submit(folders[0])
     while executor.waiting():
         executor.poll(0.1)
-    time.sleep(5)  # it saves its state now and then
+    # a start by the backfill scheduler is not saved until something else is: it would forget that the job runs
+    state, running = cluster.home / "state/job_state", time.time()
+    job = next(iter(executor._arrays.values())).job
+    cluster.run("scontrol", "update", f"jobid={job}_0", "comment=running")
+    while not state.exists() or state.stat().st_mtime < running:
+        assert executor.poll(0.1) == [], "the job ended before the controller had saved that it runs"
     cluster.kill("slurmctld")
     until = time.monotonic() + 3
     while time.monotonic() < until:
