@@ -64,10 +64,9 @@ def patiently(*words: str) -> subprocess.CompletedProcess[str]:
 
 def slurm(*words: str) -> subprocess.CompletedProcess[str]:
     """Run one of Slurm's commands. Raises AwayError, FullError, EnvironmentFaultError for what it refuses."""
+    # sbatch hands on what it is given: of the runner's own job, where it is in one
+    env = {name: value for name, value in os.environ.items() if name != "SLURM_RESTART_COUNT"}
     try:
-        env = {
-            name: value for name, value in os.environ.items() if name != "SLURM_RESTART_COUNT"
-        }  # the runner's own job's
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=env)  # noqa: S603 - words of our own
     except subprocess.TimeoutExpired as error:
         raise AwayError(f"{words[0]} does not answer") from error

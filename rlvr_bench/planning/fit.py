@@ -299,9 +299,9 @@ def _on(
     share = _vllm_share(shape, settings, gpu) if generation == "vllm" else None
     largest = [n for n in range(min(mine, most or MOST_MICRO_BATCH), 0, -1) if mine % n == 0]
     busy = [n for n in largest if n > 1 and (n * length_of(settings) >= BUSY_TOKENS or n == mine)]
+    whole = settings.sampling_batch and min(settings.sampling_batch, local)
+    at_once = [whole] if whole else [g for g in _halved(local) if g >= min(settings.group_size, local)]
     for micro, again in [(n, False) for n in busy if most is None] + [(n, True) for n in largest]:
-        whole = settings.sampling_batch and min(settings.sampling_batch, local)
-        at_once = [whole] if whole else [g for g in _halved(local) if g >= min(settings.group_size, local)]
         for sampled in at_once if share is None else at_once[:1]:
             peak = peak_bytes(
                 shape,

@@ -36,9 +36,7 @@ def written(folder: Path, case: "Case") -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def trained(
-    folder: Path, card, micro_batch: int, checkpointing: bool, lora: bool, monkeypatch
-) -> tuple[TrainInputs, int, float]:
+def trained(folder: Path, card, case: "Case", monkeypatch) -> tuple[TrainInputs, int, float]:
     """Train one update of two passes; return its inputs, the tokens of a sequence, and the bytes that the second pass
     allocates at its peak, when there are gradients already."""
     import trl as library
@@ -48,13 +46,13 @@ def trained(
         update={
             "steps": 1,
             "prompts_per_step": 1,
-            "group_size": 2 * micro_batch,
+            "group_size": 2 * case.micro_batch,
             "updates_per_step": 1,
             "max_prompt_tokens": 256,
             "max_completion_tokens": 384,
             "micro_batch": None,
             "sampling_batch": None,
-            "lora": Lora(rank=16, alpha=32) if lora else None,
+            "lora": Lora(rank=16, alpha=32) if case.lora else None,
         }
     )
     inputs = TrainInputs(
@@ -100,12 +98,12 @@ def trained(
     monkeypatch.setattr(library.GRPOTrainer, "_get_per_token_logps_and_entropies", counted)
     (folder / "out").mkdir()
     fit = Fit(
-        ranks=1, micro_batch=micro_batch, accumulation=2, sampling_batch=2 * micro_batch, sharding="none",
-        checkpointing=checkpointing, generation="transformers", peak_bytes=0,
+        ranks=1, micro_batch=case.micro_batch, accumulation=2, sampling_batch=2 * case.micro_batch, sharding="none",
+        checkpointing=case.checkpointing, generation="transformers", peak_bytes=0,
     )  # fmt: skip
     trl.train(inputs, folder / "out", fit=fit)
     assert len(peaks) == 2
-    (length,) = {length for count, length in shapes if count == micro_batch}
+    (length,) = {length for count, length in shapes if count == case.micro_batch}
     return inputs, length, peaks[1]
 
 
@@ -150,7 +148,7 @@ def test_an_update_holds_what_was_foretold(case: Case, tmp_path: Path, monkeypat
             "end_tokens": (),
         }
     )
-    inputs, length, peak = trained(tmp_path, card, case.micro_batch, case.checkpointing, case.lora, monkeypatch)
+    inputs, length, peak = trained(tmp_path, card, case, monkeypatch)
     shape = shape_by(card, json.loads((tmp_path / "config.json").read_text()))
     settings = inputs.settings.model_copy(update={"max_prompt_tokens": length, "max_completion_tokens": 0})
     foretold = update_bytes(shape, settings, ranks=1, micro_batch=case.micro_batch, checkpointing=case.checkpointing)

@@ -83,9 +83,8 @@ def test_disturbed_in_every_way_it_ends_in_the_local_report(cluster, calm, tmp_p
     cluster.run("scancel", some_running(cluster)[0])  # somebody cancels a job by hand
     until(runs, "lost", 1)
     until(runs, "finished", 2)
-    cluster.run(
-        "scontrol", "update", f"nodename={cluster.nodes[0]}", "state=drain", "reason=test"
-    )  # an admin drains it
+    # an admin drains the node
+    cluster.run("scontrol", "update", f"nodename={cluster.nodes[0]}", "state=drain", "reason=test")
     cluster.wait("drain")
     time.sleep(1)
     cluster.run("scontrol", "update", f"nodename={cluster.nodes[0]}", "state=resume")
